@@ -1,0 +1,7 @@
+//! The program: not written yet.
+#![forbid(unsafe_code)]
+
+/// Runs the program.
+pub fn main() -> std::process::ExitCode {
+    std::process::ExitCode::FAILURE
+}

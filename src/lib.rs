@@ -1,0 +1,48 @@
+//! `/run/secrets` for every OCI container. This file is the map: read `src/` from top to bottom, a module uses only
+//! what stands above it (`tests/house.rs` keeps the table true).
+//!
+//! | module | what it is | may not touch |
+//! |---|---|---|
+//! | [`sys`] | **all `unsafe`**: mounts, namespaces, pidfds, peer ids, locked memory; one safe API | what a secret means, policy, printing |
+//! | [`secret`] | secret bytes: locked, zeroised, read by `expose()` only | `Debug`, `Clone`, serde, I/O |
+//! | [`model`] | names, ids, labels, grants, services, claims: parsed once, valid ever after | files, sockets, the clock |
+//! | [`wire`] | the hook socket's frames and messages, their limits | sockets, policy |
+//! | [`policy`] | (peer, container, service) to [`policy::Authorized`] or a refusal; pure | I/O, crypto, store |
+//! | [`oci`] | the parts of state and config.json that we read or edit | the file system, secrets |
+//! | [`seal`] | root key, envelopes; the only namer of a cipher or KDF crate | files, backends' names |
+//! | [`store`] | sealed records: memory, redb | plaintext, keys, policy |
+//! | [`deliver`] | plan and apply: fill, attach, scrub | store, sockets |
+//! | [`agent`] | the daemon: accept, identify, ask policy, open, deliver, watch, reap, audit | container paths, except through `deliver` |
+//! | [`hook`], [`runtime`], [`cli`] | the other programs | each other |
+
+pub mod sys;
+
+pub mod secret;
+
+pub mod model;
+
+pub mod wire;
+
+#[cfg(feature = "agent")]
+pub mod policy;
+
+pub mod oci;
+
+#[cfg(feature = "agent")]
+pub mod seal;
+
+#[cfg(feature = "agent")]
+pub mod store;
+
+pub mod deliver;
+
+#[cfg(feature = "agent")]
+pub mod agent;
+
+pub mod hook;
+
+#[cfg(feature = "wrapper")]
+pub mod runtime;
+
+#[cfg(feature = "cli")]
+pub mod cli;

@@ -1,0 +1,27 @@
+//! The words of the domain: names, ids, labels, targets, owners, grants, services, claims. Each is parsed once, from
+//! text of any origin, and is valid ever after. No files, no sockets, no clock: times and random bytes come in as arguments.
+#![forbid(unsafe_code)]
+
+mod claim;
+mod error;
+mod grant;
+mod id;
+mod label;
+mod name;
+mod secret_record;
+mod service;
+mod target;
+mod text;
+mod timestamp;
+
+pub use claim::{Claim, ClaimRoute, ContainerId};
+pub use error::ModelError;
+pub use grant::{Grant, Grants, MAX_GRANTS, Mode, Owner};
+pub use id::{ID_ENTROPY, Id};
+pub use label::{Labels, MAX_LABEL_BYTES};
+pub use name::{MAX_SECRET_NAME, MAX_SERVICE_NAME, SecretName, ServiceName};
+pub use secret_record::{SecretInfo, SecretVersion};
+pub use service::{Service, TokenHash};
+pub use target::{MAX_TARGET, SECRETS_DIR, Target};
+pub use text::escaped;
+pub use timestamp::Timestamp;

@@ -1,0 +1,15 @@
+//! Linux: system calls behind a safe API, one subject a file. No policy, no printing, no paths of our own.
+
+pub mod fds;
+pub mod locked;
+pub mod mount;
+pub mod path;
+pub mod peer;
+pub mod process;
+
+use std::io;
+
+/// Turns the -1 of a raw system call into the error that `errno` names.
+fn check(result: libc::c_long) -> io::Result<libc::c_long> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
