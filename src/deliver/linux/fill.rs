@@ -21,6 +21,8 @@ const DIRECTORY_MODE: u32 = 0o755;
 pub struct Filled {
     /// The root of the writable mount: only the agent has it.
     pub root: Dir,
+    /// The number of the file system (`st_dev`).
+    pub device: u64,
     /// One read-only clone for each mount of the plan, in order.
     pub clones: Vec<OwnedFd>,
     /// How well it is kept from a disk.
@@ -57,10 +59,11 @@ pub fn fill<E: From<DeliverError>>(
     let root = Dir::from(mount.try_clone().map_err(|cause| failed("make a file system in RAM", &cause))?);
     let clones = write_all(&root, plan, value).and_then(|()| {
         let paths: Vec<String> = plan.mounts.iter().map(|(_, path)| path.clone()).collect();
-        Ok(vessel.stage.clones(&mount, &paths)?)
+        let device = root.device().map_err(|cause| failed("look at a file system in RAM", &cause))?;
+        Ok((vessel.stage.clones(&mount, &paths)?, device))
     });
     match clones {
-        Ok(clones) => Ok(Filled { root, clones, protection: vessel.medium.protection() }),
+        Ok((clones, device)) => Ok(Filled { root, device, clones, protection: vessel.medium.protection() }),
         Err(error) => {
             scrub(&root);
             Err(error)

@@ -10,7 +10,9 @@
 //! | `fill` | agent | apply a plan |
 //! | `attach` | hook | mount points and mounts, and their undoing |
 //! | `scrub` | agent | overwrite, truncate, unlink |
+//! | `adopt` | agent | the writable side again, after a restart |
 
+mod adopt;
 mod attach;
 mod existing;
 mod fill;
@@ -20,6 +22,7 @@ mod plan;
 mod scrub;
 mod stage;
 
+pub use adopt::{Adopted, adopt};
 pub use attach::{Attached, remove_mount_points};
 pub use existing::Existing;
 pub use fill::{Filled, Vessel, fill};

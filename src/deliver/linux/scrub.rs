@@ -56,7 +56,8 @@ fn empty(directory: &Dir, depth: usize, scrubbed: &mut Scrubbed) {
     }
 }
 
-fn overwrite(mut file: File, size: u64) -> io::Result<()> {
+/// Zeroes the first `size` bytes of `file` and cuts it to nothing.
+pub(super) fn overwrite(mut file: File, size: u64) -> io::Result<()> {
     file.rewind()?;
     let mut left = size;
     while left > 0 {

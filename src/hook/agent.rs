@@ -1,0 +1,50 @@
+//! The hook's side of the exchange: connect, check who listens, ask.
+
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::geteuid;
+
+use crate::wire::{AgentReply, Channel, HookRequest};
+
+use super::error::HookError;
+
+/// The socket's name in the run directory.
+const SOCKET: &str = "hook.sock";
+/// How long the hook waits for one answer. An engine gives a hook some seconds or minutes; the agent needs milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A connection to the agent.
+pub(super) struct Agent(Channel);
+
+impl Agent {
+    /// Connects to the agent of `run_dir`, and makes sure that root, or who runs this hook, is listening there.
+    pub(super) fn connect(run_dir: &Path) -> Result<Self, HookError> {
+        let path = run_dir.join(SOCKET);
+        let refused = |cause| HookError::Connect { path: path.clone(), cause };
+        let stream = UnixStream::connect(&path).map_err(refused)?;
+        stream.set_read_timeout(Some(PATIENCE)).map_err(refused)?;
+        stream.set_write_timeout(Some(PATIENCE)).map_err(refused)?;
+        let listener = getsockopt(&stream, PeerCredentials).map_err(|error| refused(error.into()))?.uid();
+        if listener != 0 && listener != geteuid().as_raw() {
+            return Err(HookError::Impostor { path, uid: listener });
+        }
+        Ok(Self(Channel::new(stream)))
+    }
+
+    /// Sends `request` with `fds`, and returns the answer with the descriptors beside it; a refusal is an error.
+    pub(super) fn ask(
+        &self,
+        request: &HookRequest,
+        fds: &[std::os::fd::BorrowedFd<'_>],
+    ) -> Result<(AgentReply, Vec<OwnedFd>), HookError> {
+        self.0.send(request, fds)?;
+        match self.0.receive()? {
+            (AgentReply::Refused { reason }, _) => Err(HookError::Refused { reason }),
+            answer => Ok(answer),
+        }
+    }
+}

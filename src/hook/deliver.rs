@@ -1,0 +1,98 @@
+//! `createRuntime`: from the runtime's state to mounts in the container.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use crate::deliver::linux::{Attached, Existing, look_up};
+use crate::model::ContainerId;
+use crate::oci::{Config, State};
+use crate::sys::linux::path::Dir;
+use crate::sys::linux::pidfd::{MountNamespace, Process};
+use crate::wire::{AgentReply, Deliver, HookRequest, Layout, MadePoint, PROTOCOL};
+
+use super::agent::Agent;
+use super::arguments::Arguments;
+use super::bundle::{read_config, read_state, rootfs};
+use super::claim::claim;
+use super::error::HookError;
+use super::trace::Trace;
+
+/// Delivers the container's secrets; the policy of the hook, from top to bottom.
+pub(super) fn deliver(arguments: &Arguments) -> Result<(), HookError> {
+    let mut trace = Trace::start(arguments.trace.as_deref());
+    let state = read_state()?;
+    let bundle = state.bundle.as_deref().ok_or(HookError::StateLacks { what: "bundle" })?;
+    let config = read_config(bundle)?;
+    let Some(claim) = claim(arguments.service.as_ref(), &state, Some(&config))? else { return Ok(()) };
+    trace.step("read");
+
+    let init = container_init(&state)?;
+    refuse_shared_mount_namespace(&init)?;
+    let agent = Agent::connect(&arguments.run_dir)?;
+    trace.step("connect");
+
+    init.enter_mount_namespace().map_err(|cause| HookError::Enter { cause })?;
+    let rootfs = open_rootfs(bundle, &config)?;
+    let existing = Existing::below(&rootfs)?;
+    let layout = existing.layout(&rootfs)?;
+    trace.step("enter");
+
+    let keep = match &layout {
+        Layout::Directory { keep } => keep.clone(),
+        Layout::Files => Vec::new(),
+    };
+    let request = HookRequest::Deliver(Deliver {
+        protocol: PROTOCOL,
+        container: ContainerId::parse(&state.id).map_err(HookError::Claim)?,
+        bundle: bundle.to_string_lossy().into_owned(),
+        claim,
+        layout,
+        mounts: existing.places(),
+        mount_label: config.mount_label().map(str::to_owned),
+    });
+    let mut answer = agent.ask(&request, &[init.as_fd()])?;
+    if let (AgentReply::Lookup { users, groups }, _) = &answer {
+        let (users, groups) = look_up(&rootfs, users, groups)?;
+        answer = agent.ask(&HookRequest::Owners { users, groups }, &[])?;
+    }
+    trace.step("ask");
+
+    let attached = match answer {
+        (AgentReply::Nothing, _) => return Ok(()),
+        (AgentReply::Mounts { mounts, root }, fds) if mounts.len() == fds.len() => {
+            Attached::attach(&rootfs, root, &mounts, &fds, &keep)?
+        }
+        _ => return Err(HookError::Unexpected),
+    };
+    trace.step("attach");
+
+    // What is attached is undone when this returns early: the agent must have it on record.
+    confirm(&agent, attached.made())?;
+    attached.keep();
+    trace.step("confirm");
+    Ok(())
+}
+
+fn container_init(state: &State) -> Result<Process, HookError> {
+    let pid = state.pid.ok_or(HookError::StateLacks { what: "pid" })?;
+    Process::open(pid).map_err(|cause| HookError::Init { pid, cause })
+}
+
+/// A mount made there would be seen on the host, and by every other container of the kind.
+fn refuse_shared_mount_namespace(init: &Process) -> Result<(), HookError> {
+    let failed = |cause| HookError::Init { pid: init.pid(), cause };
+    let own = MountNamespace::own().map_err(failed)?;
+    if init.mount_namespace().map_err(failed)? == own { Err(HookError::SharedMountNamespace) } else { Ok(()) }
+}
+
+fn open_rootfs(bundle: &Path, config: &Config) -> Result<Dir, HookError> {
+    let path = rootfs(bundle, config)?;
+    Dir::root(&path).map_err(|cause| HookError::Rootfs { path, cause })
+}
+
+fn confirm(agent: &Agent, made: &[MadePoint]) -> Result<(), HookError> {
+    match agent.ask(&HookRequest::Attached { made: made.to_vec() }, &[])? {
+        (AgentReply::Done, _) => Ok(()),
+        _ => Err(HookError::Unexpected),
+    }
+}
