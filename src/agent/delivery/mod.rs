@@ -74,10 +74,8 @@ pub struct Delivered {
 pub struct Settings {
     /// Bytes of RAM that one container may have; none: as many as its secrets need.
     pub size_limit: Option<u64>,
-    /// The file system to use; none: the best that the kernel has.
-    pub filesystem: Option<Protection>,
-    /// Whether one that may be swapped is better than none.
-    pub allow_swap: bool,
+    /// The file systems that may be used, best first.
+    pub filesystems: Vec<Protection>,
 }
 
 /// The containers that hold secrets.
@@ -105,10 +103,7 @@ impl Deliveries {
         run_dir: &Path,
         settings: &Settings,
     ) -> Result<Arc<Self>, DeliveryError> {
-        let medium = match settings.filesystem {
-            Some(protection) => Medium::forced(protection),
-            None => Medium::probe(settings.allow_swap)?,
-        };
+        let medium = Medium::probe(&settings.filesystems)?;
         let stage_dir = run_dir.join(STAGE_DIR);
         record::make_private_dir(&stage_dir)?;
         let stage = Stage::probe(medium, &stage_dir)?;

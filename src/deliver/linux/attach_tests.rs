@@ -1,7 +1,7 @@
 //! Trees that were prepared to mislead. These run as root in a mount namespace of their own thread, with real mounts.
 
 use super::*;
-use crate::deliver::linux::{Medium, Stage, Vessel, fill, owner_names, plan};
+use crate::deliver::linux::{Medium, Protection, Stage, Vessel, fill, owner_names, plan};
 use crate::model::{Grant, Grants, Target};
 use crate::secret::SecretBytes;
 use crate::wire::Layout;
@@ -31,7 +31,7 @@ fn in_container(
             mounts: &[],
         };
         let plan = plan(&request).unwrap();
-        let medium = Medium::probe(false).unwrap();
+        let medium = Medium::probe(&[Protection::Noswap]).unwrap();
         let vessel = Vessel { medium, stage: &Stage::Detached, bytes: 1 << 20, label: None };
         let filled =
             fill::<DeliverError>(&plan, vessel, |_| Ok(SecretBytes::take_from(&mut b"hunter2".to_vec()).unwrap()))

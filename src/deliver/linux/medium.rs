@@ -36,31 +36,20 @@ impl fmt::Display for Protection {
 pub struct Medium(Protection);
 
 impl Medium {
-    /// The best that the kernel has: tmpfs with `noswap`, else ramfs, else tmpfs if `allow_swap`.
+    /// The first of `candidates` that this kernel can make.
     ///
     /// # Errors
-    /// [`DeliverError::FileSystem`] when none can be made.
-    pub fn probe(allow_swap: bool) -> Result<Self, DeliverError> {
-        let mut candidates = vec![Protection::Noswap, Protection::Ramfs];
-        if allow_swap {
-            candidates.push(Protection::Swappable);
-        }
+    /// [`DeliverError::FileSystem`] when it can make none.
+    pub fn probe(candidates: &[Protection]) -> Result<Self, DeliverError> {
         let mut refusals = Vec::new();
         for protection in candidates {
-            match Self(protection).make(4096, 2, None) {
-                Ok(_) => return Ok(Self(protection)),
+            match Self(*protection).make(4096, 2, None) {
+                Ok(_) => return Ok(Self(*protection)),
                 Err(refusal) => refusals.push(format!("{protection}: {refusal}")),
             }
         }
-        Err(DeliverError::FileSystem {
-            step: "make a file system in RAM that is never swapped",
-            cause: refusals.join("; "),
-        })
-    }
-
-    /// The one that is asked for, whether the kernel has a better one or not.
-    pub fn forced(protection: Protection) -> Self {
-        Self(protection)
+        let step = "make a file system in RAM of the kind that the configuration allows";
+        Err(DeliverError::FileSystem { step, cause: refusals.join("; ") })
     }
 
     /// What it protects from.
