@@ -10,7 +10,7 @@ fn refused(text: &str) -> String {
 fn an_empty_file_is_the_defaults() {
     let config = Config::parse(Path::new("c.toml"), "").unwrap();
     assert_eq!(config.root_key_file(), Path::new("/var/lib/runsecrets/root.key"));
-    assert!(!config.delivery.allow_swap && !config.delivery.
+    assert!(!config.delivery.allow_swap);
     assert_eq!(config.delivery.filesystem, Filesystem::Auto);
 }
 

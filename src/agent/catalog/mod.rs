@@ -172,7 +172,11 @@ impl Catalog {
         self.services.lock().unwrap().retain(|x| x.id != s.id);
         Ok(s)
     }
-    pub fn open_value(&self, _a: &crate::policy::Authorized, g: &Grant) -> Result<(SecretInfo, u64, SecretBytes), CatalogError> {
+    pub fn open_value(
+        &self,
+        _a: &crate::policy::Authorized,
+        g: &Grant,
+    ) -> Result<(SecretInfo, u64, SecretBytes), CatalogError> {
         let i = self.find(g.source.as_str())?;
         let all = self.secrets.lock().unwrap();
         let mut v = all[i].1.expose().to_vec();

@@ -18,7 +18,7 @@ use crate::wire::{AgentReply, Channel, Deliver, HookRequest, MadePoint, Mount, P
 
 use super::held::{Container, Held, Key, Reserved, Writable};
 use super::record::Record;
-use super::{Deliveries, Delivered, Delivery, DeliveryError};
+use super::{Delivered, Deliveries, Delivery, DeliveryError};
 
 impl Deliveries {
     /// Serves one hook connection to its end; blocks, for as long as the time-outs of `connection` allow.

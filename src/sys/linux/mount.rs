@@ -187,12 +187,7 @@ pub fn restrict(mount: impl AsFd) -> io::Result<()> {
 pub fn make_writable(mount: impl AsFd) -> io::Result<()> {
     set_attributes(
         mount.as_fd(),
-        &libc::mount_attr {
-            attr_set: INERT,
-            attr_clr: MOUNT_ATTR_RDONLY,
-            propagation: libc::MS_PRIVATE,
-            userns_fd: 0,
-        },
+        &libc::mount_attr { attr_set: INERT, attr_clr: MOUNT_ATTR_RDONLY, propagation: libc::MS_PRIVATE, userns_fd: 0 },
     )
 }
 
