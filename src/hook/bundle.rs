@@ -11,6 +11,9 @@ use super::error::HookError;
 /// The file in a bundle that describes the container.
 const CONFIG: &str = "config.json";
 
+/// Bytes that most config.json have: one read.
+const USUAL: usize = 32 * 1024;
+
 /// Reads the state from standard input.
 pub(super) fn read_state() -> Result<State, HookError> {
     let bytes = read_limited(io::stdin().lock(), MAX_STATE).map_err(|cause| HookError::StateRead { cause })?;
@@ -33,7 +36,7 @@ pub(super) fn rootfs(bundle: &Path, config: &Config) -> Result<PathBuf, HookErro
 
 /// At most one byte more than `limit`, so that the parser can tell that there is too much.
 fn read_limited(from: impl Read, limit: usize) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
+    let mut bytes = Vec::with_capacity(USUAL);
     from.take(limit as u64 + 1).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -107,18 +107,20 @@ impl Deliveries {
             mounts: plan.mounts.iter().map(|(mount, _)| mount.clone()).collect(),
             made: Vec::new(),
         };
-        let mut container = Filling { deliveries: self, container: Some(container) };
+        let container = Filling { deliveries: self, container: Some(container) };
         container.record()?;
         let made = attach(channel, plan.root, container.mounts(), &filled.clones)?;
-        container.note(made)?;
 
         let watch = self.prepare_watch(&key, container.process()?, started)?;
-        let secrets = place.fill(container.finish()?);
+        let record = place.fill(container.finish(made)?);
         watch.start();
-        let attributes = [("service", service.name.as_str()), ("protection", &filled.protection.to_string())];
-        self.emit("deliver", &key.id, &attributes);
-        tracing::info!(container = %key.id, service = %service.name, secrets, "delivered");
-        Ok(channel.send(&AgentReply::Done, &[])?)
+        let told = channel.send(&AgentReply::Done, &[]);
+        // From here on the container's start does not wait for us.
+        self.note(&key, &record);
+        let protection = filled.protection.to_string();
+        self.emit("deliver", &key.id, &[("service", service.name.as_str()), ("protection", &protection)]);
+        tracing::info!(container = %key.id, service = %service.name, %protection, "delivered");
+        Ok(told?)
     }
 
     /// The container's first process, by what the kernel says of the descriptor that came with the request.
@@ -168,6 +170,20 @@ impl Deliveries {
             Ok::<_, DeliveryError>(value)
         })?;
         Ok((filled, secrets))
+    }
+
+    /// Completes the record with the mount points that were made. Without them a later agent only leaves empty mount
+    /// points behind, so a failure is logged and no more.
+    fn note(&self, key: &Key, record: &Record) {
+        if let Err(error) = self.records.write(record) {
+            tracing::error!("{error}");
+        }
+        // It may have ended meanwhile, and its record been removed before this one was written.
+        if !self.holds(key, record)
+            && let Err(error) = self.records.remove(record)
+        {
+            tracing::error!("{error}");
+        }
     }
 
     /// Scrubs the secrets of a stopped container; answers with the mount points that are to be removed.
@@ -233,19 +249,14 @@ impl Filling<'_> {
         }
     }
 
-    fn note(&mut self, made: Vec<MadePoint>) -> Result<(), DeliveryError> {
-        if let Some(container) = &mut self.container {
-            container.made = made;
-        }
-        self.record()
-    }
-
     fn process(&self) -> Result<&Process, DeliveryError> {
         self.container.as_ref().map(|container| &container.process).ok_or(DeliveryError::OutOfTurn)
     }
 
-    fn finish(mut self) -> Result<Container, DeliveryError> {
-        self.container.take().ok_or(DeliveryError::OutOfTurn)
+    fn finish(mut self, made: Vec<MadePoint>) -> Result<Container, DeliveryError> {
+        let mut container = self.container.take().ok_or(DeliveryError::OutOfTurn)?;
+        container.made = made;
+        Ok(container)
     }
 }
 

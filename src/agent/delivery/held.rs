@@ -10,6 +10,7 @@ use crate::sys::linux::path::Dir;
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
 
+use super::record::Record;
 use super::{Deliveries, Delivery, DeliveryError};
 
 /// How many ended containers' mount points are remembered for a poststop that has not come.
@@ -121,6 +122,11 @@ impl Deliveries {
         Ok(Reserved::Place(Reservation { deliveries: self, key: key.clone(), filled: false }))
     }
 
+    /// Whether the container of `record` still holds its secrets.
+    pub(super) fn holds(&self, key: &Key, record: &Record) -> bool {
+        matches!(self.held().get(key), Some(Held::Holding(container)) if record.is_of(container))
+    }
+
     /// Takes the container of `key` out, if it still is the process `started` then.
     pub(super) fn take_ended(&self, key: &Key, pid: i32, started: u64) -> Option<Box<Container>> {
         let mut held = self.held();
@@ -161,12 +167,12 @@ fn remember(held: &mut HashMap<Key, Held>, key: Key, made: Vec<MadePoint>) {
 }
 
 impl Reservation<'_> {
-    /// Puts the container in its place; returns how many secrets it holds.
-    pub(super) fn fill(mut self, container: Container) -> usize {
-        let secrets = container.delivery.secrets.len();
+    /// Puts the container in its place; returns its record.
+    pub(super) fn fill(mut self, container: Container) -> Record {
+        let record = Record::of(&container);
         self.deliveries.held().insert(self.key.clone(), Held::Holding(Box::new(container)));
         self.filled = true;
-        secrets
+        record
     }
 }
 

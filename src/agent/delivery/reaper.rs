@@ -1,6 +1,7 @@
 //! A container's first process ends: its secrets are scrubbed, whether its poststop hook comes or not.
 
-use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
 use tokio::io::Interest;
@@ -9,21 +10,14 @@ use tokio::io::unix::AsyncFd;
 use crate::sys::linux::pidfd::Process;
 
 use super::held::{Container, Held, Key};
+use super::record::Record;
 use super::{Deliveries, DeliveryError};
-
-struct Watched(OwnedFd);
-
-impl AsRawFd for Watched {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
-    }
-}
 
 /// A watch that is ready to start: nothing can fail any more once the container is in its place.
 pub(super) struct Watch {
     deliveries: Arc<Deliveries>,
     key: Key,
-    process: AsyncFd<Watched>,
+    process: AsyncFd<OwnedFd>,
     pid: i32,
     started: u64,
 }
@@ -52,8 +46,9 @@ impl Deliveries {
         process: &Process,
         started: u64,
     ) -> Result<Watch, DeliveryError> {
-        let watched = process.as_fd().try_clone_to_owned().map(Watched);
-        let registered = watched.and_then(|watched| AsyncFd::with_interest(watched, Interest::READABLE));
+        let watched = process.as_fd().try_clone_to_owned();
+        let registered = watched
+            .and_then(|watched| AsyncFd::register_with_interest(watched, Interest::READABLE).map_err(io::Error::from));
         Ok(Watch {
             deliveries: Arc::clone(self),
             key: key.clone(),
@@ -71,7 +66,7 @@ impl Deliveries {
         for failure in &scrubbed.failures {
             tracing::error!(container = %delivery.id, "cannot scrub: {failure}");
         }
-        if let Err(error) = self.records.remove(container.process.pid(), container.started) {
+        if let Err(error) = self.records.remove(&Record::of(container)) {
             tracing::error!("{error}");
         }
         self.emit("scrub", &delivery.id, &[("service", delivery.service.as_str()), ("reason", reason)]);

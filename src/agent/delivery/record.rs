@@ -41,6 +41,10 @@ impl Record {
         }
     }
 
+    pub(super) fn is_of(&self, container: &Container) -> bool {
+        self.delivery.pid == container.process.pid() && self.started == container.started
+    }
+
     /// The container, if its very process is still alive, with as much of the writable side as it still shows.
     pub(super) fn resume(self) -> Option<Container> {
         let process = Process::open(self.delivery.pid).ok()?;
@@ -74,7 +78,7 @@ impl Records {
 
     /// Writes or replaces a record: whole or not at all.
     pub(super) fn write(&self, record: &Record) -> Result<(), DeliveryError> {
-        let path = self.path(record.delivery.pid, record.started);
+        let path = self.path(record);
         let fresh = path.with_extension("new");
         let write = || {
             let bytes = serde_json::to_vec(record).map_err(io::Error::other)?;
@@ -88,9 +92,9 @@ impl Records {
         })
     }
 
-    /// Removes the record of the process `pid` that started then; one that is not there is no error.
-    pub(super) fn remove(&self, pid: i32, started: u64) -> Result<(), DeliveryError> {
-        let path = self.path(pid, started);
+    /// Removes a record; one that is not there is no error.
+    pub(super) fn remove(&self, record: &Record) -> Result<(), DeliveryError> {
+        let path = self.path(record);
         match fs::remove_file(&path) {
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(DeliveryError::Record { path, cause }),
             _ => Ok(()),
@@ -110,8 +114,8 @@ impl Records {
         records
     }
 
-    fn path(&self, pid: i32, started: u64) -> PathBuf {
-        self.0.join(format!("{pid}-{started}.json"))
+    fn path(&self, record: &Record) -> PathBuf {
+        self.0.join(format!("{}-{}.json", record.delivery.pid, record.started))
     }
 }
 

@@ -1,7 +1,7 @@
 //! Apply a plan: make the file system, write each value into it, clone what the container is to see.
 //! The values pass through here and nowhere else on their way out of the agent.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 
 use crate::deliver::DeliverError;
@@ -56,11 +56,11 @@ pub fn fill<E: From<DeliverError>>(
         .medium
         .make(vessel.bytes, plan.inodes(), vessel.label)
         .map_err(|cause| failed("make a file system in RAM", &cause))?;
-    let root = Dir::from(mount.try_clone().map_err(|cause| failed("make a file system in RAM", &cause))?);
+    let root = Dir::from(mount);
     let clones = write_all(&root, plan, value).and_then(|()| {
         let paths: Vec<String> = plan.mounts.iter().map(|(_, path)| path.clone()).collect();
         let device = root.device().map_err(|cause| failed("look at a file system in RAM", &cause))?;
-        Ok((vessel.stage.clones(&mount, &paths)?, device))
+        Ok((vessel.stage.clones(&root, &paths)?, device))
     });
     match clones {
         Ok((clones, device)) => Ok(Filled { root, device, clones, protection: vessel.medium.protection() }),
@@ -76,15 +76,17 @@ fn write_all<E: From<DeliverError>>(
     plan: &FillPlan,
     mut value: impl FnMut(usize) -> Result<SecretBytes, E>,
 ) -> Result<(), E> {
+    let mut directory = Directory { root, open: None };
     for path in &plan.directories {
-        make_directory(root, path, plan.root).map_err(|cause| failed("make a directory in RAM", &cause))?;
+        directory.make(path, plan.root).map_err(|cause| failed("make a directory in RAM", &cause))?;
     }
     for path in &plan.places {
-        write(root, path, plan.root, 0o444, &[]).map_err(|cause| failed("make a mount point in RAM", &cause))?;
+        directory.write(path, plan.root, 0o444, &[]).map_err(|cause| failed("make a mount point in RAM", &cause))?;
     }
     for file in &plan.files {
         let secret = value(file.grant)?;
-        write(root, &file.path, (file.uid, file.gid), file.mode, secret.expose())
+        directory
+            .write(&file.path, (file.uid, file.gid), file.mode, secret.expose())
             .map_err(|cause| failed("write a value to RAM", &cause))?;
     }
     Ok(())
@@ -94,31 +96,41 @@ fn failed(step: &'static str, cause: &dyn std::fmt::Display) -> DeliverError {
     DeliverError::FileSystem { step, cause: cause.to_string() }
 }
 
-fn make_directory(root: &Dir, path: &str, (uid, gid): (u32, u32)) -> std::io::Result<()> {
-    let (parent, name) = parent_of(root, path)?;
-    let parent = parent.as_ref().unwrap_or(root);
-    parent.make_dir(name, 0o700)?;
-    let made = parent.entry(name)?;
-    made.set_owner(uid, gid)?;
-    made.set_mode(DIRECTORY_MODE)
+/// Writes below `root`, keeping the directory of the last file open: most files stand beside the one before.
+struct Directory<'r> {
+    root: &'r Dir,
+    open: Option<(String, Dir)>,
 }
 
-fn write(root: &Dir, path: &str, (uid, gid): (u32, u32), mode: u32, bytes: &[u8]) -> std::io::Result<()> {
-    let (parent, name) = parent_of(root, path)?;
-    let mut file = parent.as_ref().unwrap_or(root).make_file(name, 0o600)?;
-    file.write_all(bytes)?;
-    set_owner_and_mode(&file, uid, gid, mode)
-}
-
-/// The directory that `path` is in (none: `root` itself) and its last component.
-fn parent_of<'p>(root: &Dir, path: &'p str) -> std::io::Result<(Option<Dir>, &'p str)> {
-    let mut components = path.split('/').peekable();
-    let mut parent: Option<Dir> = None;
-    while let Some(component) = components.next() {
-        if components.peek().is_none() {
-            return Ok((parent, component));
-        }
-        parent = Some(parent.as_ref().unwrap_or(root).entry(component)?);
+impl Directory<'_> {
+    fn make(&mut self, path: &str, (uid, gid): (u32, u32)) -> io::Result<()> {
+        let (parent, name) = self.parent_of(path)?;
+        parent.make_dir(name, 0o700)?;
+        let made = parent.entry(name)?;
+        made.set_owner(uid, gid)?;
+        made.set_mode(DIRECTORY_MODE)
     }
-    Err(std::io::Error::from(std::io::ErrorKind::InvalidInput))
+
+    fn write(&mut self, path: &str, (uid, gid): (u32, u32), mode: u32, bytes: &[u8]) -> io::Result<()> {
+        let (parent, name) = self.parent_of(path)?;
+        let mut file = parent.make_file(name, 0o600)?;
+        file.write_all(bytes)?;
+        set_owner_and_mode(&file, uid, gid, mode)
+    }
+
+    /// The directory that `path` is in, and its last component.
+    fn parent_of<'p>(&mut self, path: &'p str) -> io::Result<(&Dir, &'p str)> {
+        let Some((parent, name)) = path.rsplit_once('/') else { return Ok((self.root, path)) };
+        if self.open.as_ref().is_none_or(|(open, _)| open != parent) {
+            let mut directory = self.root.again()?;
+            for component in parent.split('/') {
+                directory = directory.entry(component)?;
+            }
+            self.open = Some((parent.to_owned(), directory));
+        }
+        match &self.open {
+            Some((_, directory)) => Ok((directory, name)),
+            None => Err(io::Error::from(io::ErrorKind::InvalidInput)),
+        }
+    }
 }
