@@ -4,7 +4,6 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use crate::agent::clock;
 use crate::agent::events::Kind;
@@ -22,7 +21,7 @@ use super::{Delivered, Deliveries, Delivery, DeliveryError};
 
 impl Deliveries {
     /// Serves one hook connection to its end; blocks, for as long as the time-outs of `connection` allow.
-    pub fn serve(self: &Arc<Self>, connection: UnixStream) {
+    pub fn serve(&self, connection: UnixStream) {
         let peer = peer::credentials(&connection);
         let channel = Channel::new(connection);
         let served = peer.map_err(DeliveryError::Peer).and_then(|peer| {
@@ -37,7 +36,7 @@ impl Deliveries {
         }
     }
 
-    fn converse(self: &Arc<Self>, channel: &Channel, peer: &Peer) -> Result<(), DeliveryError> {
+    fn converse(&self, channel: &Channel, peer: &Peer) -> Result<(), DeliveryError> {
         match channel.receive()? {
             (HookRequest::Deliver(request), fds) => {
                 let id = request.container.clone();
@@ -57,7 +56,7 @@ impl Deliveries {
     }
 
     fn deliver(
-        self: &Arc<Self>,
+        &self,
         channel: &Channel,
         peer: &Peer,
         request: Deliver,
@@ -67,6 +66,7 @@ impl Deliveries {
             return Err(DeliveryError::Protocol(request.protocol));
         }
         let (process, started) = self.identify(fds)?;
+        let pid = process.pid();
         let service = self.service(&request)?;
         let authorized = authorize(peer, &request.container, &request.claim, &service)?;
         let key = Key { id: request.container.clone(), bundle: PathBuf::from(&request.bundle) };
@@ -92,7 +92,7 @@ impl Deliveries {
             id: key.id.clone(),
             service: service.name.clone(),
             service_id: service.id.clone(),
-            pid: process.pid(),
+            pid,
             since: clock::now(),
             secrets,
             protection: filled.protection,
@@ -111,11 +111,11 @@ impl Deliveries {
         container.record()?;
         let made = attach(channel, plan.root, container.mounts(), &filled.clones)?;
 
-        let watch = self.prepare_watch(&key, container.process()?, started)?;
+        self.reaper.watch(&key, container.process()?, started)?;
         let record = place.fill(container.finish(made)?);
-        watch.start();
         let told = channel.send(&AgentReply::Done, &[]);
         // From here on the container's start does not wait for us.
+        self.reap_if_ended(&key, pid, started);
         self.note(&key, &record);
         let protection = filled.protection.to_string();
         self.emit("deliver", &key.id, &[("service", service.name.as_str()), ("protection", &protection)]);

@@ -30,6 +30,7 @@ use super::catalog::Catalog;
 use super::events::Events;
 pub use error::DeliveryError;
 use held::{Held, Key};
+use reaper::Reaper;
 use record::Records;
 
 /// The directory in the run directory in which mounts are staged on older kernels; always empty.
@@ -87,13 +88,12 @@ pub struct Deliveries {
     size_limit: Option<u64>,
     records: Records,
     held: Mutex<HashMap<Key, Held>>,
+    reaper: Reaper,
     own_namespace: MountNamespace,
 }
 
 impl Deliveries {
     /// Finds out what the kernel offers, and reads what an earlier agent left on record in `run_dir`.
-    ///
-    /// To be called within a tokio runtime: containers on record are watched from here on.
     ///
     /// # Errors
     /// [`DeliveryError`] when no file system in RAM can be made, or the run directory cannot be used.
@@ -118,9 +118,11 @@ impl Deliveries {
             size_limit: settings.size_limit,
             records,
             held: Mutex::default(),
+            reaper: Reaper::new()?,
             own_namespace,
         });
         deliveries.resume();
+        deliveries.start_reaper()?;
         Ok(deliveries)
     }
 
