@@ -13,6 +13,7 @@ pub mod delivery;
 pub mod events;
 pub mod exit;
 pub mod hardening;
+pub mod hooks;
 pub mod listen;
 pub mod log;
 pub mod notify;

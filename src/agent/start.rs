@@ -18,6 +18,7 @@ use super::config::{Bounded, Config, ConfigError, DEFAULT_FILE, Limits};
 use super::delivery::{self, Deliveries, DeliveryError};
 use super::events::Events;
 use super::hardening::{self, HardeningError};
+use super::hooks::HookDoor;
 use super::listen::{self, Admission, Door};
 use super::log::Log;
 use super::options::Options;
@@ -26,7 +27,7 @@ use super::rootkey::{self, RootKeyError};
 use super::sockets::{Bound, SocketError};
 use super::{exit, notify};
 
-/// Threads that wait for the disk, besides those of the hooks.
+/// Threads that wait for the disk.
 const DISK_THREADS: usize = 32;
 
 /// Why the agent does not serve.
@@ -133,9 +134,13 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         let deliveries = Deliveries::new(catalog.clone(), events.clone(), run_dir, &settings)?;
         let (stopper, stop) = watch::channel(false);
         let body_time = config.limits.body_seconds.seconds();
-        let api = Arc::new(Api { catalog, deliveries: deliveries.clone(), events, body_time, stop });
+        let listener = hook.listener().map_err(StartError::Runtime)?;
+        let threads = config.limits.hook_connections.count();
+        let hooks = HookDoor::open(listener, &deliveries, threads, config.limits.hook_seconds.seconds());
+        let hooks = hooks.map_err(StartError::Runtime)?;
+        let api = Arc::new(Api { catalog, deliveries, events, body_time, stop });
         let admission = group.map_or(Admission::RootOnly, Admission::Group);
-        serve(&config.limits, api, deliveries, [(&admin, admission), (&hook, Admission::RootOnly)], stopper).await
+        serve(&config.limits, api, (&admin, admission), hooks, stopper).await
     })?;
     // A thread that still waits for a disk or a hook is not waited for.
     runtime.shutdown_background();
@@ -180,7 +185,7 @@ fn group(name: &str) -> Option<u32> {
 fn runtime(limits: &Limits) -> io::Result<Runtime> {
     Builder::new_multi_thread()
         .worker_threads(2)
-        .max_blocking_threads(limits.hook_connections.count() + DISK_THREADS)
+        .max_blocking_threads(DISK_THREADS)
         .thread_name("runsecrets")
         .enable_all()
         .build()
@@ -190,13 +195,12 @@ fn runtime(limits: &Limits) -> io::Result<Runtime> {
 async fn serve(
     limits: &Limits,
     api: Arc<Api>,
-    deliveries: Arc<Deliveries>,
-    [(admin, admins), (hook, hooks)]: [(&Bound, Admission); 2],
+    (admin, admins): (&Bound, Admission),
+    hooks: HookDoor,
     stopper: watch::Sender<bool>,
 ) -> Result<(), StartError> {
     let listener = |bound: &Bound| bound.listener().and_then(UnixListener::from_std).map_err(StartError::Runtime);
     let admin = Door::new("agent.sock", listener(admin)?, admins, limits.api_connections.count());
-    let hook = Door::new("hook.sock", listener(hook)?, hooks, limits.hook_connections.count());
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Runtime)?;
     let (stop, patience) = (api.stop.clone(), limits.stop_seconds.seconds());
@@ -213,8 +217,9 @@ async fn serve(
     notify::ready();
     tokio::join!(
         told,
-        admin.keep(stop.clone(), patience, |stream, peer, place| listen::serve_api(&api, limits, stream, peer, place)),
-        hook.keep(stop, patience, |stream, peer, place| listen::serve_hook(&deliveries, limits, stream, peer, place)),
+        admin.keep(stop, patience, |stream, peer, place| listen::serve_api(&api, limits, stream, peer, place)),
     );
+    // A thread that does not end in time is left to the end of the process.
+    let _ = tokio::task::spawn_blocking(move || hooks.close(patience)).await;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! The hook's side of the exchange: connect, check who listens, ask.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::Duration;
@@ -35,16 +35,25 @@ impl Agent {
         Ok(Self(Channel::new(stream)))
     }
 
-    /// Sends `request` with `fds`, and returns the answer with the descriptors beside it; a refusal is an error.
-    pub(super) fn ask(
-        &self,
-        request: &HookRequest,
-        fds: &[std::os::fd::BorrowedFd<'_>],
-    ) -> Result<(AgentReply, Vec<OwnedFd>), HookError> {
-        self.0.send(request, fds)?;
-        match self.0.receive()? {
-            (AgentReply::Refused { reason }, _) => Err(HookError::Refused { reason }),
-            answer => Ok(answer),
+    /// Sends `message` with `fds`; there is no answer to it.
+    pub(super) fn tell(&self, message: &HookRequest, fds: &[BorrowedFd<'_>]) -> Result<(), HookError> {
+        Ok(self.0.send(message, fds)?)
+    }
+
+    /// Sends `request`, and returns the answer with the descriptors beside it; a refusal is an error.
+    pub(super) fn ask(&self, request: &HookRequest) -> Result<(AgentReply, Vec<OwnedFd>), HookError> {
+        // An agent that has refused an earlier message has hung up: then its words are there to be read.
+        let sent = self.0.send(request, &[]);
+        match self.0.receive() {
+            Ok((AgentReply::Refused { reason }, _)) => Err(HookError::Refused { reason }),
+            Ok(answer) => {
+                sent?;
+                Ok(answer)
+            }
+            Err(error) => {
+                sent?;
+                Err(error.into())
+            }
         }
     }
 }

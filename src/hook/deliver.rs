@@ -8,7 +8,7 @@ use crate::model::ContainerId;
 use crate::oci::{Config, State};
 use crate::sys::linux::path::Dir;
 use crate::sys::linux::pidfd::{MountNamespace, Process};
-use crate::wire::{AgentReply, Deliver, HookRequest, Layout, MadePoint, PROTOCOL};
+use crate::wire::{AgentReply, Deliver, HookRequest, Layout, PROTOCOL, Surroundings};
 
 use super::agent::Agent;
 use super::arguments::Arguments;
@@ -29,7 +29,15 @@ pub(super) fn deliver(arguments: &Arguments) -> Result<(), HookError> {
     let init = container_init(&state)?;
     refuse_shared_mount_namespace(&init)?;
     let agent = Agent::connect(&arguments.run_dir)?;
-    trace.step("connect");
+    let request = Deliver {
+        protocol: PROTOCOL,
+        container: ContainerId::parse(&state.id).map_err(HookError::Claim)?,
+        bundle: bundle.to_string_lossy().into_owned(),
+        claim,
+        mount_label: config.mount_label().map(str::to_owned),
+    };
+    agent.tell(&HookRequest::Deliver(request), &[init.as_fd()])?;
+    trace.step("claim");
 
     init.enter_mount_namespace().map_err(|cause| HookError::Enter { cause })?;
     let rootfs = open_rootfs(bundle, &config)?;
@@ -41,19 +49,11 @@ pub(super) fn deliver(arguments: &Arguments) -> Result<(), HookError> {
         Layout::Directory { keep } => keep.clone(),
         Layout::Files => Vec::new(),
     };
-    let request = HookRequest::Deliver(Deliver {
-        protocol: PROTOCOL,
-        container: ContainerId::parse(&state.id).map_err(HookError::Claim)?,
-        bundle: bundle.to_string_lossy().into_owned(),
-        claim,
-        layout,
-        mounts: existing.places(),
-        mount_label: config.mount_label().map(str::to_owned),
-    });
-    let mut answer = agent.ask(&request, &[init.as_fd()])?;
+    let surroundings = Surroundings { layout, mounts: existing.places() };
+    let mut answer = agent.ask(&HookRequest::Surroundings(surroundings))?;
     if let (AgentReply::Lookup { users, groups }, _) = &answer {
         let (users, groups) = look_up(&rootfs, users, groups)?;
-        answer = agent.ask(&HookRequest::Owners { users, groups }, &[])?;
+        answer = agent.ask(&HookRequest::Owners { users, groups })?;
     }
     trace.step("ask");
 
@@ -64,12 +64,10 @@ pub(super) fn deliver(arguments: &Arguments) -> Result<(), HookError> {
         }
         _ => return Err(HookError::Unexpected),
     };
-    trace.step("attach");
-
-    // What is attached is undone when this returns early: the agent must have it on record.
-    confirm(&agent, attached.made())?;
+    // What is attached is undone when this cannot be said: nobody would scrub it.
+    agent.tell(&HookRequest::Attached { made: attached.made().to_vec() }, &[])?;
     attached.keep();
-    trace.step("confirm");
+    trace.step("attach");
     Ok(())
 }
 
@@ -88,11 +86,4 @@ fn refuse_shared_mount_namespace(init: &Process) -> Result<(), HookError> {
 fn open_rootfs(bundle: &Path, config: &Config) -> Result<Dir, HookError> {
     let path = rootfs(bundle, config)?;
     Dir::root(&path).map_err(|cause| HookError::Rootfs { path, cause })
-}
-
-fn confirm(agent: &Agent, made: &[MadePoint]) -> Result<(), HookError> {
-    match agent.ask(&HookRequest::Attached { made: made.to_vec() }, &[])? {
-        (AgentReply::Done, _) => Ok(()),
-        _ => Err(HookError::Unexpected),
-    }
 }

@@ -7,9 +7,9 @@
 //! 2. reads the state from standard input and config.json from the bundle;
 //! 3. exits 0 if the container claims no service: the agent is not asked;
 //! 4. refuses a container that shares the mount namespace of its runtime;
-//! 5. connects to the agent, then enters the container's mount namespace;
+//! 5. connects to the agent and makes the claim, then enters the container's mount namespace;
 //! 6. looks at what is mounted, and asks the agent for the service's mounts;
-//! 7. attaches them, tells the agent, and undoes everything if the agent does not answer.
+//! 7. attaches them and tells the agent so; undoes everything if it cannot.
 //!
 //! `poststop`
 //! 1. tells the agent that the container has stopped;

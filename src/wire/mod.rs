@@ -8,11 +8,11 @@
 //! ```text
 //! hook                                    agent
 //! Deliver + pidfd                     ->
+//! Surroundings                        ->
 //!                                     <-  Lookup            only if a grant names its owner by name
 //! Owners                              ->
-//!                                     <-  Mounts + fds      one descriptor a mount, in order
+//!                                     <-  Mounts + fds      one descriptor a mount, in order; on record by now
 //! Attached                            ->
-//!                                     <-  Done              a hook that gets none undoes what it did
 //!
 //! Withdraw                            ->
 //!                                     <-  Withdrawn         the mount points that are to be removed
@@ -28,4 +28,6 @@ mod message;
 #[cfg(target_os = "linux")]
 pub use channel::{Channel, ChannelError};
 pub use frame::{HEADER, MAX_BODY, WireError, body_length, decode, encode};
-pub use message::{AgentReply, Deliver, HookRequest, Kept, Layout, MAX_MOUNTS, MadePoint, Mount, MountKind, PROTOCOL};
+pub use message::{
+    AgentReply, Deliver, HookRequest, Kept, Layout, MAX_MOUNTS, MadePoint, Mount, MountKind, PROTOCOL, Surroundings,
+};

@@ -13,7 +13,7 @@ use crate::model::{ContainerId, Grants, Service, escaped};
 use crate::policy::{Authorized, Peer, authorize};
 use crate::sys::linux::peer;
 use crate::sys::linux::pidfd::Process;
-use crate::wire::{AgentReply, Channel, Deliver, HookRequest, MadePoint, Mount, PROTOCOL};
+use crate::wire::{AgentReply, Channel, Deliver, HookRequest, MadePoint, Mount, PROTOCOL, Surroundings};
 
 use super::held::{Container, Held, Key, Reserved, Writable};
 use super::record::Record;
@@ -75,14 +75,17 @@ impl Deliveries {
             Reserved::HasThem => return Ok(channel.send(&AgentReply::Nothing, &[])?),
         };
 
+        let maps = IdMaps::of(&process)?;
+
+        let surroundings = surroundings(channel)?;
         let (users, groups) = ask_for_owners(channel, authorized.grants())?;
         let plan = plan(&Request {
             grants: authorized.grants(),
             users: &users,
             groups: &groups,
-            maps: &IdMaps::of(&process)?,
-            layout: &request.layout,
-            mounts: &request.mounts,
+            maps: &maps,
+            layout: &surroundings.layout,
+            mounts: &surroundings.mounts,
         })?;
         if plan.mounts.is_empty() {
             return Ok(channel.send(&AgentReply::Nothing, &[])?);
@@ -109,18 +112,16 @@ impl Deliveries {
         };
         let container = Filling { deliveries: self, container: Some(container) };
         container.record()?;
-        let made = attach(channel, plan.root, container.mounts(), &filled.clones)?;
-
         self.reaper.watch(&key, container.process()?, started)?;
+        let made = attach(channel, plan.root, container.mounts(), &filled.clones)?;
+        // From here on nothing can fail, and the container's start does not wait for us.
         let record = place.fill(container.finish(made)?);
-        let told = channel.send(&AgentReply::Done, &[]);
-        // From here on the container's start does not wait for us.
         self.reap_if_ended(&key, pid, started);
         self.note(&key, &record);
         let protection = filled.protection.to_string();
         self.emit("deliver", &key.id, &[("service", service.name.as_str()), ("protection", &protection)]);
         tracing::info!(container = %key.id, service = %service.name, %protection, "delivered");
-        Ok(told?)
+        Ok(())
     }
 
     /// The container's first process, by what the kernel says of the descriptor that came with the request.
@@ -200,6 +201,13 @@ impl Deliveries {
 
     pub(super) fn emit(&self, action: &'static str, id: &ContainerId, attributes: &[(&'static str, &str)]) {
         self.events.emit(clock::now(), Kind::Container, action, id.as_str(), &escaped(id.as_str()), attributes);
+    }
+}
+
+fn surroundings(channel: &Channel) -> Result<Surroundings, DeliveryError> {
+    match channel.receive()? {
+        (HookRequest::Surroundings(surroundings), _) => Ok(surroundings),
+        _ => Err(DeliveryError::OutOfTurn),
     }
 }
 
