@@ -13,6 +13,15 @@ fn in_container(
     grants: &'static [&'static str],
     body: impl FnOnce(&Path, &Dir, &[Mount], &[OwnedFd]) + Send + 'static,
 ) {
+    in_container_with(Protection::Noswap, Stage::Detached, grants, body);
+}
+
+fn in_container_with(
+    protection: Protection,
+    stage: Stage,
+    grants: &'static [&'static str],
+    body: impl FnOnce(&Path, &Dir, &[Mount], &[OwnedFd]) + Send + 'static,
+) {
     let run = move || {
         nix::sched::unshare(nix::sched::CloneFlags::CLONE_NEWNS).expect("these tests need root");
         crate::sys::linux::mount::make_private().unwrap();
@@ -31,8 +40,8 @@ fn in_container(
             mounts: &[],
         };
         let plan = plan(&request).unwrap();
-        let medium = Medium::probe(&[Protection::Noswap]).unwrap();
-        let vessel = Vessel { medium, stage: &Stage::Detached, bytes: 1 << 20, label: None };
+        let medium = Medium::probe(&[protection]).unwrap();
+        let vessel = Vessel { medium, stage: &stage, bytes: 1 << 20, label: None };
         let filled =
             fill::<DeliverError>(&plan, vessel, |_| Ok(SecretBytes::take_from(&mut b"hunter2".to_vec()).unwrap()))
                 .unwrap();
@@ -152,4 +161,21 @@ fn a_kept_mount_stays_visible_inside_ours() {
         // ... and their mount is seen again.
         assert_eq!(std::fs::read_to_string(account.join("token")).unwrap(), "theirs");
     });
+}
+
+#[test]
+fn kernels_without_noswap_or_detached_clones_have_a_way_too() {
+    for protection in [Protection::Ramfs, Protection::Swappable, Protection::Noswap] {
+        let directory = tempfile::tempdir().unwrap();
+        let stage = Stage::Private(directory.path().to_owned());
+        in_container_with(protection, stage, &["a", "source=b,target=/etc/b"], |top, rootfs, mounts, fds| {
+            let attached = Attached::attach(rootfs, (0, 0), mounts, fds, &[]).unwrap();
+            for path in ["run/secrets/a", "etc/b"] {
+                assert_eq!(std::fs::read_to_string(top.join(path)).unwrap(), "hunter2");
+                assert!(std::fs::write(top.join(path), "x").is_err());
+            }
+            drop(attached);
+        });
+        assert_eq!(entries(directory.path()), 0);
+    }
 }
