@@ -1,5 +1,6 @@
 //! Unmodified clients of Docker against a real agent: the `docker` command, docker-py, and the API's edges that they
 //! depend on.
+#![allow(clippy::unwrap_used)] // a test may end where it stands
 
 mod running_agent;
 

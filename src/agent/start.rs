@@ -137,17 +137,18 @@ pub fn run(options: &Options) -> Result<(), StartError> {
 /// The configuration, with what the command line says above it.
 fn configuration(options: &Options) -> Result<Config, StartError> {
     let file = options.config.as_deref();
-    let mut config = Config::load(file)?;
     let read = file.unwrap_or(Path::new(DEFAULT_FILE));
     if read.exists() {
         protected::check_writers(read)?;
     }
+    let mut config = Config::load(file)?;
     if let Some(directory) = &options.state_dir {
         config.paths.state_dir.clone_from(directory);
     }
     if let Some(directory) = &options.run_dir {
         config.paths.run_dir.clone_from(directory);
     }
+    config.paths.check()?;
     Ok(config)
 }
 
