@@ -435,6 +435,26 @@ fn no_log_level_shows_a_value() {
 }
 
 #[test]
+fn garbage_is_no_reason_to_fall() {
+    let place = Place::new();
+    let agent = place.start();
+    for garbage in [&b"\0\0\0\0\r\n\r\n"[..], b"GET\r\n\r\n", b"\xff\xfe\xfd /_ping HTTP/1.1\r\n\r\n", &[b'A'; 70_000]]
+    {
+        for mut stream in [agent.connect(), agent.connect_hook()] {
+            // It may be refused before all of it is sent.
+            let _ = stream.write_all(garbage);
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    }
+    for path in ["/secrets/%ff%00", "/secrets/%", "/secrets?filters=%ff", "/events?since=%ff", "/v1.41"] {
+        let status = agent.get(path).status;
+        assert!((400..=501).contains(&status) && status != 500, "{path}: {status}");
+    }
+    assert_eq!(agent.get("/_ping").body, "OK");
+}
+
+#[test]
 fn a_hooks_connection_is_taken_and_let_go() {
     let place = Place::new();
     let agent = place.start();

@@ -131,6 +131,25 @@ fn docker_version_and_what_is_not_ours() {
 }
 
 #[test]
+fn older_clients_are_served() {
+    let place = Place::new();
+    let _agent = place.start();
+    for version in ["1.25", "1.41", "1.51"] {
+        let old = |arguments: &[&str]| {
+            let mut command = docker_command(&place, arguments);
+            let output = run(command.env("DOCKER_API_VERSION", version).stdin(Stdio::null()), "docker.io");
+            assert!(output.status.success(), "{version} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let file = place.path("value");
+        std::fs::write(&file, "x").unwrap();
+        old(&["secret", "create", "old", file.to_str().unwrap()]);
+        assert_eq!(old(&["secret", "ls", "--format", "{{.Name}}"]), "old\n");
+        old(&["secret", "rm", "old"]);
+    }
+}
+
+#[test]
 fn docker_events_shows_the_past_and_what_follows() {
     let place = Place::new();
     let agent = place.start();
