@@ -8,6 +8,7 @@ use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 
+use super::fault::PathFault;
 use crate::sys::linux::process::effective_uid;
 
 /// The longest path of a socket, in bytes: `sun_path` without its NUL, unix(7).
@@ -23,14 +24,7 @@ pub enum SocketError {
     /// Somebody answers on it.
     InUse(PathBuf),
     /// The system refused an operation.
-    System {
-        /// What was to be done, in the infinitive.
-        doing: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What it said.
-        cause: io::Error,
-    },
+    System(PathFault),
 }
 
 impl fmt::Display for SocketError {
@@ -45,12 +39,18 @@ impl fmt::Display for SocketError {
                 write!(f, "{} is there and is no socket of ours: find out whose it is, then remove it", path.display())
             }
             Self::InUse(path) => write!(f, "another program answers on {}: stop it first", path.display()),
-            Self::System { doing, path, cause } => write!(f, "cannot {doing} {}: {cause}", path.display()),
+            Self::System(fault) => fault.fmt(f),
         }
     }
 }
 
 impl std::error::Error for SocketError {}
+
+impl From<PathFault> for SocketError {
+    fn from(fault: PathFault) -> Self {
+        Self::System(fault)
+    }
+}
 
 /// The name of a socket of ours; the name goes when this is dropped.
 #[derive(Debug)]
@@ -68,21 +68,17 @@ pub fn bind(path: PathBuf, group: Option<u32>) -> Result<(UnixListener, SocketNa
     if path.as_os_str().len() > MAX_SOCKET_PATH {
         return Err(SocketError::PathTooLong(path));
     }
-    let system = |doing| {
-        let path = path.clone();
-        move |cause| SocketError::System { doing, path, cause }
-    };
     clear(&path)?;
     // The umask makes it 0700, so nobody else can connect before the next lines have run.
-    let listener = UnixListener::bind(&path).map_err(system("make the socket"))?;
-    let inode = inode(&std::fs::symlink_metadata(&path).map_err(system("look at"))?);
+    let listener = UnixListener::bind(&path).map_err(PathFault::on("make the socket", &path))?;
+    let inode = inode(&std::fs::symlink_metadata(&path).map_err(PathFault::on("look at", &path))?);
     let name = SocketName { path: path.clone(), inode };
     if group.is_some() {
-        chown(&path, None, group).map_err(system("give to its group"))?;
+        chown(&path, None, group).map_err(PathFault::on("give to its group", &path))?;
     }
     let mode = if group.is_some() { 0o660 } else { 0o600 };
-    std::fs::set_permissions(&path, Permissions::from_mode(mode)).map_err(system("set the mode of"))?;
-    listener.set_nonblocking(true).map_err(system("make non-blocking"))?;
+    std::fs::set_permissions(&path, Permissions::from_mode(mode)).map_err(PathFault::on("set the mode of", &path))?;
+    listener.set_nonblocking(true).map_err(PathFault::on("make non-blocking", &path))?;
     Ok((listener, name))
 }
 
@@ -101,10 +97,9 @@ fn inode(metadata: &Metadata) -> (u64, u64) {
 
 /// Removes a socket of ours that nobody answers on.
 fn clear(path: &Path) -> Result<(), SocketError> {
-    let system = |doing| move |cause| SocketError::System { doing, path: path.to_owned(), cause };
     let found = match std::fs::symlink_metadata(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(system("look at")(error)),
+        Err(error) => return Err(PathFault::on("look at", path)(error).into()),
         Ok(found) => found,
     };
     if !found.file_type().is_socket() || found.uid() != effective_uid() {
@@ -113,7 +108,7 @@ fn clear(path: &Path) -> Result<(), SocketError> {
     match UnixStream::connect(path) {
         Ok(_) => Err(SocketError::InUse(path.to_owned())),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {
-            std::fs::remove_file(path).map_err(system("remove the stale socket"))
+            Ok(std::fs::remove_file(path).map_err(PathFault::on("remove the stale socket", path))?)
         }
         // A full queue, say: somebody has it.
         Err(_) => Err(SocketError::InUse(path.to_owned())),
