@@ -15,11 +15,12 @@ use tracing::{debug, warn};
 
 use super::api::Api;
 use super::config::Limits;
-use super::delivery::Deliveries;
 use super::patient::Patient;
 use crate::sys::linux::peer::{self, Peer};
 use crate::sys::linux::process::effective_uid;
 
+/// The bytes of a request's head, or ahead in its body, that are kept; hyper takes up to twice as many while it reads.
+const MAX_HEAD: usize = 64 * 1024;
 /// The pause after the system could not give us a connection.
 const BACK_OFF: Duration = Duration::from_millis(100);
 /// The least time between two log lines of one kind at one door.
@@ -164,6 +165,7 @@ pub fn serve_api(api: &Arc<Api>, limits: &Limits, stream: UnixStream, peer: Peer
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(header_time)
+            .max_buf_size(MAX_HEAD)
             .serve_connection(stream, service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {
@@ -178,33 +180,6 @@ pub fn serve_api(api: &Arc<Api>, limits: &Limits, stream: UnixStream, peer: Peer
         }
         drop(place);
     });
-}
-
-/// Gives a hook's connection to the delivery, on a thread of its own.
-pub fn serve_hook(
-    deliveries: &Arc<Deliveries>,
-    limits: &Limits,
-    stream: UnixStream,
-    peer: Peer,
-    place: OwnedSemaphorePermit,
-) {
-    let patience = Some(limits.hook_seconds.seconds());
-    let blocking = stream.into_std().and_then(|stream| {
-        stream.set_nonblocking(false)?;
-        stream.set_read_timeout(patience)?;
-        stream.set_write_timeout(patience)?;
-        Ok(stream)
-    });
-    match blocking {
-        Ok(stream) => {
-            let deliveries = deliveries.clone();
-            tokio::task::spawn_blocking(move || {
-                deliveries.serve(stream);
-                drop(place);
-            });
-        }
-        Err(error) => warn!(pid = peer.pid, %error, "cannot serve a hook"),
-    }
 }
 
 async fn stopped(stop: &mut Receiver<bool>) {

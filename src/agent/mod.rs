@@ -12,6 +12,7 @@ pub mod config;
 pub mod delivery;
 pub mod events;
 pub mod exit;
+pub mod fault;
 pub mod hardening;
 pub mod hooks;
 pub mod listen;

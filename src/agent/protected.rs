@@ -7,20 +7,14 @@ use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use super::fault::PathFault;
 use crate::sys::linux::process::effective_uid;
 
 /// What is not as it must be, and where.
 #[derive(Debug)]
 pub enum ProtectionError {
     /// The system refused an operation.
-    System {
-        /// What was to be done, in the infinitive.
-        doing: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What it said.
-        cause: io::Error,
-    },
+    System(PathFault),
     /// A symbolic link, or not the kind of file that belongs there.
     Kind {
         /// The file.
@@ -63,7 +57,7 @@ pub enum ProtectionError {
 impl fmt::Display for ProtectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::System { doing, path, cause } => write!(f, "cannot {doing} {}: {cause}", path.display()),
+            Self::System(fault) => fault.fmt(f),
             Self::Kind { path, expected } => {
                 write!(f, "{} is not {expected}, or it is a symbolic link: remove it or choose another", path.display())
             }
@@ -93,9 +87,10 @@ impl fmt::Display for ProtectionError {
 
 impl std::error::Error for ProtectionError {}
 
-/// Adds what was done, and on what, to an error of the system.
-fn system(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> ProtectionError {
-    move |cause| ProtectionError::System { doing, path: path.to_owned(), cause }
+impl From<PathFault> for ProtectionError {
+    fn from(fault: PathFault) -> Self {
+        Self::System(fault)
+    }
 }
 
 /// Makes the directory `path` with `mode`, or checks that the one there is ours and not wider, and opens it.
@@ -107,16 +102,16 @@ pub fn directory(path: &Path, mode: u32) -> Result<File, ProtectionError> {
     let made = match DirBuilder::new().mode(0o700).create(path) {
         Ok(()) => true,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => false,
-        Err(cause) => return Err(system("make the directory", path)(cause)),
+        Err(cause) => return Err(PathFault::on("make the directory", path)(cause).into()),
     };
     let opened = OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY | libc::O_NOFOLLOW).open(path);
     let directory = opened.map_err(|cause| match cause.raw_os_error() {
         Some(libc::ELOOP | libc::ENOTDIR) => ProtectionError::Kind { path: path.to_owned(), expected: "a directory" },
-        _ => system("open the directory", path)(cause),
+        _ => PathFault::on("open the directory", path)(cause).into(),
     })?;
     if made {
         // The umask took away what others may have; this is the one place that gives it.
-        directory.set_permissions(Permissions::from_mode(mode)).map_err(system("set the mode of", path))?;
+        directory.set_permissions(Permissions::from_mode(mode)).map_err(PathFault::on("set the mode of", path))?;
     }
     check(&directory, path, mode)?;
     Ok(directory)
@@ -136,9 +131,9 @@ pub fn file(path: &Path) -> Result<Option<File>, ProtectionError> {
         Err(error) if error.raw_os_error() == Some(libc::ELOOP) => {
             return Err(ProtectionError::Kind { path: path.to_owned(), expected: "a regular file" });
         }
-        Err(cause) => return Err(system("open", path)(cause)),
+        Err(cause) => return Err(PathFault::on("open", path)(cause).into()),
     };
-    let metadata = file.metadata().map_err(system("look at", path))?;
+    let metadata = file.metadata().map_err(PathFault::on("look at", path))?;
     if !metadata.is_file() || metadata.nlink() != 1 {
         return Err(ProtectionError::Kind { path: path.to_owned(), expected: "a regular file with one name" });
     }
@@ -151,7 +146,7 @@ pub fn file(path: &Path) -> Result<Option<File>, ProtectionError> {
 /// # Errors
 /// See [`ProtectionError`].
 pub fn check_writers(path: &Path) -> Result<(), ProtectionError> {
-    let metadata = std::fs::metadata(path).map_err(system("look at", path))?;
+    let metadata = std::fs::metadata(path).map_err(PathFault::on("look at", path))?;
     if metadata.uid() != 0 && metadata.uid() != effective_uid() {
         return Err(ProtectionError::Owner { path: path.to_owned(), uid: metadata.uid(), expected: effective_uid() });
     }
@@ -174,17 +169,17 @@ pub fn lock(directory: &Path) -> Result<File, ProtectionError> {
         .mode(0o600)
         .custom_flags(libc::O_NOFOLLOW)
         .open(&path)
-        .map_err(system("open", &path))?;
+        .map_err(PathFault::on("open", &path))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(ProtectionError::Taken { path: directory.to_owned() }),
-        Err(TryLockError::Error(cause)) => Err(system("lock", &path)(cause)),
+        Err(TryLockError::Error(cause)) => Err(PathFault::on("lock", &path)(cause).into()),
     }
 }
 
 /// Owner and mode of an open file or directory.
 fn check(file: &File, path: &Path, widest: u32) -> Result<(), ProtectionError> {
-    let metadata = file.metadata().map_err(system("look at", path))?;
+    let metadata = file.metadata().map_err(PathFault::on("look at", path))?;
     let (uid, expected) = (metadata.uid(), effective_uid());
     if uid != expected {
         return Err(ProtectionError::Owner { path: path.to_owned(), uid, expected });
@@ -198,7 +193,7 @@ fn check(file: &File, path: &Path, widest: u32) -> Result<(), ProtectionError> {
 /// Every directory on the way belongs to root or us, and others cannot rename what is in it.
 fn check_ancestors(path: &Path) -> Result<(), ProtectionError> {
     for ancestor in path.ancestors().skip(1) {
-        let metadata = std::fs::metadata(ancestor).map_err(system("look at", ancestor))?;
+        let metadata = std::fs::metadata(ancestor).map_err(PathFault::on("look at", ancestor))?;
         let ours = metadata.uid() == 0 || metadata.uid() == effective_uid();
         let foreign_group = metadata.mode() & 0o020 != 0 && metadata.gid() != 0;
         let open_to_others = (foreign_group || metadata.mode() & 0o002 != 0) && metadata.mode() & libc::S_ISVTX == 0;

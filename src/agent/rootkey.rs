@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
+use super::fault::PathFault;
 use super::protected::{self, ProtectionError};
 use crate::secret::{SecretBytes, SecretError};
 
@@ -33,14 +34,7 @@ pub enum RootKeyError {
         store: PathBuf,
     },
     /// The system refused an operation.
-    System {
-        /// What was to be done, in the infinitive.
-        doing: &'static str,
-        /// On what.
-        path: PathBuf,
-        /// What it said.
-        cause: io::Error,
-    },
+    System(PathFault),
     /// The kernel's generator gave no bytes.
     Entropy(String),
     /// No locked memory.
@@ -63,7 +57,7 @@ impl fmt::Display for RootKeyError {
                 path.display(),
                 store.display()
             ),
-            Self::System { doing, path, cause } => write!(f, "root key: cannot {doing} {}: {cause}", path.display()),
+            Self::System(fault) => write!(f, "root key: {fault}"),
             Self::Entropy(cause) => write!(f, "root key: the kernel gives no random bytes: {cause}"),
             Self::Memory(error) => write!(f, "root key: {error}"),
         }
@@ -71,6 +65,12 @@ impl fmt::Display for RootKeyError {
 }
 
 impl std::error::Error for RootKeyError {}
+
+impl From<PathFault> for RootKeyError {
+    fn from(fault: PathFault) -> Self {
+        Self::System(fault)
+    }
+}
 
 /// The root key in `path`; where there is neither key nor `store`, a new one is made first.
 ///
@@ -80,7 +80,9 @@ pub fn load_or_create(path: &Path, store: &Path) -> Result<SecretBytes, RootKeyE
     // What a first start that was cut short left: either it never became the key, or it is the key's second name.
     let passing = passing_name(path);
     match std::fs::remove_file(&passing) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fault("remove", &passing)(error)),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(PathFault::on("remove", &passing)(error).into());
+        }
         _ => {}
     }
     if let Some(file) = protected::file(path).map_err(RootKeyError::Protection)? {
@@ -100,11 +102,6 @@ fn passing_name(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Adds what was done, and on what, to an error of the system.
-fn fault(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RootKeyError {
-    move |cause| RootKeyError::System { doing, path: path.to_owned(), cause }
-}
-
 /// Reads exactly 32 bytes that are not all zero.
 fn read(mut file: File, path: &Path) -> Result<SecretBytes, RootKeyError> {
     let damaged = |fault| RootKeyError::Damaged { path: path.to_owned(), fault };
@@ -116,7 +113,7 @@ fn read(mut file: File, path: &Path) -> Result<SecretBytes, RootKeyError> {
             Ok(0) => break,
             Ok(count) => filled += count,
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(cause) => return Err(fault("read", path)(cause)),
+            Err(cause) => return Err(PathFault::on("read", path)(cause).into()),
         }
     }
     key.truncate(filled);
@@ -137,13 +134,13 @@ fn create(path: &Path) -> Result<SecretBytes, RootKeyError> {
         .create_new(true)
         .mode(0o400)
         .open(&passing)
-        .map_err(fault("create", &passing))?;
-    file.write_all(key.expose()).and_then(|()| file.sync_all()).map_err(fault("write", &passing))?;
+        .map_err(PathFault::on("create", &passing))?;
+    file.write_all(key.expose()).and_then(|()| file.sync_all()).map_err(PathFault::on("write", &passing))?;
     // A link, because unlike a rename it never replaces what is there.
-    std::fs::hard_link(&passing, path).map_err(fault("create", path))?;
-    std::fs::remove_file(&passing).map_err(fault("remove", &passing))?;
+    std::fs::hard_link(&passing, path).map_err(PathFault::on("create", path))?;
+    std::fs::remove_file(&passing).map_err(PathFault::on("remove", &passing))?;
     let parent = path.parent().unwrap_or(Path::new("/"));
-    File::open(parent).and_then(|directory| directory.sync_all()).map_err(fault("sync", parent))?;
+    File::open(parent).and_then(|directory| directory.sync_all()).map_err(PathFault::on("sync", parent))?;
     Ok(key)
 }
 

@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::io;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 
 use nix::unistd::Group;
-use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -24,7 +24,7 @@ use super::log::Log;
 use super::options::Options;
 use super::protected::{self, ProtectionError};
 use super::rootkey::{self, RootKeyError};
-use super::sockets::{Bound, SocketError};
+use super::sockets::{self, SocketError};
 use super::{exit, notify};
 
 /// Threads that wait for the disk.
@@ -126,21 +126,20 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     };
 
     let group = group(&config.api.group);
-    let admin = Bound::new(run_dir.join("agent.sock"), group)?;
-    let hook = Bound::new(run_dir.join("hook.sock"), None)?;
+    let (admin, _admin_name) = sockets::bind(run_dir.join("agent.sock"), group)?;
+    let (hook, _hook_name) = sockets::bind(run_dir.join("hook.sock"), None)?;
 
-    let runtime = runtime(&config.limits).map_err(StartError::Runtime)?;
+    let runtime = runtime().map_err(StartError::Runtime)?;
     runtime.block_on(async {
         let deliveries = Deliveries::new(catalog.clone(), events.clone(), run_dir, &settings)?;
         let (stopper, stop) = watch::channel(false);
         let body_time = config.limits.body_seconds.seconds();
-        let listener = hook.listener().map_err(StartError::Runtime)?;
         let threads = config.limits.hook_connections.count();
-        let hooks = HookDoor::open(listener, &deliveries, threads, config.limits.hook_seconds.seconds());
+        let hooks = HookDoor::open(hook, &deliveries, threads, config.limits.hook_seconds.seconds());
         let hooks = hooks.map_err(StartError::Runtime)?;
         let api = Arc::new(Api { catalog, deliveries, events, body_time, stop });
         let admission = group.map_or(Admission::RootOnly, Admission::Group);
-        serve(&config.limits, api, (&admin, admission), hooks, stopper).await
+        serve(&config.limits, api, (admin, admission), hooks, stopper).await
     })?;
     // A thread that still waits for a disk or a hook is not waited for.
     runtime.shutdown_background();
@@ -150,17 +149,18 @@ pub fn run(options: &Options) -> Result<(), StartError> {
 /// The configuration, with what the command line says above it.
 fn configuration(options: &Options) -> Result<Config, StartError> {
     let file = options.config.as_deref();
-    let mut config = Config::load(file)?;
     let read = file.unwrap_or(Path::new(DEFAULT_FILE));
     if read.exists() {
         protected::check_writers(read)?;
     }
+    let mut config = Config::load(file)?;
     if let Some(directory) = &options.state_dir {
         config.paths.state_dir.clone_from(directory);
     }
     if let Some(directory) = &options.run_dir {
         config.paths.run_dir.clone_from(directory);
     }
+    config.paths.check()?;
     Ok(config)
 }
 
@@ -182,7 +182,7 @@ fn group(name: &str) -> Option<u32> {
     }
 }
 
-fn runtime(limits: &Limits) -> io::Result<Runtime> {
+fn runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread()
         .worker_threads(2)
         .max_blocking_threads(DISK_THREADS)
@@ -195,12 +195,12 @@ fn runtime(limits: &Limits) -> io::Result<Runtime> {
 async fn serve(
     limits: &Limits,
     api: Arc<Api>,
-    (admin, admins): (&Bound, Admission),
+    (admin, admins): (UnixListener, Admission),
     hooks: HookDoor,
     stopper: watch::Sender<bool>,
 ) -> Result<(), StartError> {
-    let listener = |bound: &Bound| bound.listener().and_then(UnixListener::from_std).map_err(StartError::Runtime);
-    let admin = Door::new("agent.sock", listener(admin)?, admins, limits.api_connections.count());
+    let admin = tokio::net::UnixListener::from_std(admin).map_err(StartError::Runtime)?;
+    let admin = Door::new("agent.sock", admin, admins, limits.api_connections.count());
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Runtime)?;
     let (stop, patience) = (api.stop.clone(), limits.stop_seconds.seconds());

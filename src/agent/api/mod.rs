@@ -75,7 +75,7 @@ impl Api {
             Err(refusal) => Err(refusal),
         };
         let answer = answer.unwrap_or_else(|failure| {
-            if failure.status().is_server_error() {
+            if failure.status() == hyper::StatusCode::INTERNAL_SERVER_ERROR {
                 error!(uid = peer.uid, pid = peer.pid, "{method} {}: {failure}", escaped(&path));
             }
             Answer::error(&failure)
