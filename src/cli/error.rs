@@ -131,7 +131,7 @@ impl fmt::Display for CliError {
             Self::DriverAndValue => f.write_str("when using secret driver secret data must be empty"),
             Self::Memory(error) => write!(f, "{error}"),
             Self::DuplicateTarget { name } => write!(f, "duplicate secret target for {name} not allowed"),
-            Self::NoSuch { kind } => write!(f, "no such {kind}: "),
+            Self::NoSuch { kind } => write!(f, "invalid {kind} name or ID: value is empty"),
             Self::Label(error) => write!(f, "{error}"),
             Self::Time(text) => {
                 write!(f, "'{text}' is not a time: give Unix seconds, RFC 3339, or how long ago, such as 10m")

@@ -160,7 +160,8 @@ impl<'a> Evaluation<'a> {
         let value = self.operand(first, dot)?;
         match (value, arguments.as_slice()) {
             (Value::Label(labels), [Value::Text(key)]) => Ok(match labels {
-                None => Value::text(key.replace(['-', '.'], " ")),
+                // Docker's title of a label: what follows the last dot, in words.
+                None => Value::text(key.rsplit('.').next().unwrap_or_default().replace(['-', '_'], " ")),
                 Some(labels) => labels.get(key).cloned().unwrap_or_else(|| Value::text("")),
             }),
             (Value::Label(_), _) => Err(self.error(first, "wrong number of args: want 1, the label's key")),

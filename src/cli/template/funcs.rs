@@ -91,7 +91,7 @@ fn title(text: &str) -> String {
 
 fn split(text: &str, separator: &str) -> Value {
     let parts: Vec<Value> = if separator.is_empty() {
-        text.chars().map(|character| Value::text(character)).collect()
+        text.chars().map(Value::text).collect()
     } else {
         text.split(separator).map(Value::text).collect()
     };

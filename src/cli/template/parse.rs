@@ -68,15 +68,15 @@ pub(super) enum Base {
 pub(super) fn parse(text: &str, pieces: Vec<Piece>) -> Result<Vec<Node>, TemplateError> {
     let mut parser = Parser { text, pieces: pieces.into_iter(), depth: 0 };
     match parser.nodes()? {
-        (nodes, End::Text) => Ok(nodes),
-        (_, End::Else { at, .. }) => Err(parser.error(at, "unexpected {{else}}")),
-        (_, End::End(at)) => Err(parser.error(at, "unexpected {{end}}")),
+        (nodes, Close::EndOfText) => Ok(nodes),
+        (_, Close::Else { at, .. }) => Err(parser.error(at, "unexpected {{else}}")),
+        (_, Close::End(at)) => Err(parser.error(at, "unexpected {{end}}")),
     }
 }
 
 /// What closed a list of nodes.
-enum End {
-    Text,
+enum Close {
+    EndOfText,
     End(usize),
     Else { rest: Vec<Token>, at: usize },
 }
@@ -92,7 +92,7 @@ impl Parser<'_> {
         TemplateError::parse(self.text, at, words)
     }
 
-    fn nodes(&mut self) -> Result<(Vec<Node>, End), TemplateError> {
+    fn nodes(&mut self) -> Result<(Vec<Node>, Close), TemplateError> {
         let mut nodes = Vec::new();
         while let Some(piece) = self.pieces.next() {
             let tokens = match piece {
@@ -111,8 +111,8 @@ impl Parser<'_> {
                 _ => "",
             };
             match word {
-                "end" => return Ok((nodes, End::End(at))),
-                "else" => return Ok((nodes, End::Else { rest: tokens[1..].to_vec(), at })),
+                "end" => return Ok((nodes, Close::End(at))),
+                "else" => return Ok((nodes, Close::Else { rest: tokens[1..].to_vec(), at })),
                 "if" => nodes.push(self.branch_if(&tokens[1..], at)?),
                 "range" => {
                     let (pipe, body, otherwise) = self.block(&tokens[1..], at)?;
@@ -130,7 +130,7 @@ impl Parser<'_> {
                 _ => nodes.push(Node::Print(self.whole_pipe(&tokens, at)?)),
             }
         }
-        Ok((nodes, End::Text))
+        Ok((nodes, Close::EndOfText))
     }
 
     fn branch_if(&mut self, tokens: &[Token], at: usize) -> Result<Node, TemplateError> {
@@ -140,13 +140,13 @@ impl Parser<'_> {
             let (body, end) = self.deeper(at, Self::nodes)?;
             branches.push((condition, body));
             match end {
-                End::Text => return Err(self.error(self.text.len(), "unexpected EOF")),
-                End::End(_) => return Ok(Node::If(branches, Vec::new())),
-                End::Else { rest, .. } if rest.is_empty() => return Ok(Node::If(branches, self.last_part(at)?)),
-                End::Else { rest, at } if rest[0].kind == Kind::Word("if".into()) => {
+                Close::EndOfText => return Err(self.error(self.text.len(), "unexpected EOF")),
+                Close::End(_) => return Ok(Node::If(branches, Vec::new())),
+                Close::Else { rest, .. } if rest.is_empty() => return Ok(Node::If(branches, self.last_part(at)?)),
+                Close::Else { rest, at } if rest[0].kind == Kind::Word("if".into()) => {
                     condition = self.whole_pipe(&rest[1..], at)?;
                 }
-                End::Else { at, .. } => return Err(self.error(at, "unexpected token in {{else}}")),
+                Close::Else { at, .. } => return Err(self.error(at, "unexpected token in {{else}}")),
             }
         }
     }
@@ -155,10 +155,10 @@ impl Parser<'_> {
         let pipe = self.whole_pipe(tokens, at)?;
         let (body, end) = self.deeper(at, Self::nodes)?;
         let otherwise = match end {
-            End::Text => return Err(self.error(self.text.len(), "unexpected EOF")),
-            End::End(_) => Vec::new(),
-            End::Else { rest, .. } if rest.is_empty() => self.last_part(at)?,
-            End::Else { at, .. } => return Err(self.error(at, "unexpected token in {{else}}")),
+            Close::EndOfText => return Err(self.error(self.text.len(), "unexpected EOF")),
+            Close::End(_) => Vec::new(),
+            Close::Else { rest, .. } if rest.is_empty() => self.last_part(at)?,
+            Close::Else { at, .. } => return Err(self.error(at, "unexpected token in {{else}}")),
         };
         Ok((pipe, body, otherwise))
     }
@@ -166,9 +166,9 @@ impl Parser<'_> {
     /// What stands after the last `else`.
     fn last_part(&mut self, at: usize) -> Result<Vec<Node>, TemplateError> {
         match self.deeper(at, Self::nodes)? {
-            (nodes, End::End(_)) => Ok(nodes),
-            (_, End::Else { at, .. }) => Err(self.error(at, "expected end; found {{else}}")),
-            (_, End::Text) => Err(self.error(self.text.len(), "unexpected EOF")),
+            (nodes, Close::End(_)) => Ok(nodes),
+            (_, Close::Else { at, .. }) => Err(self.error(at, "expected end; found {{else}}")),
+            (_, Close::EndOfText) => Err(self.error(self.text.len(), "unexpected EOF")),
         }
     }
 
