@@ -105,7 +105,8 @@ fn filters_in_both_forms(target: &Target) {
     assert_eq!(names(r#"{"names":["a1","a"]}"#), ["a1"]);
     assert_eq!(names(r#"{"label":["x=1"],"name":["a"]}"#), ["a1"]);
     assert_eq!(target.get("/secrets?filters=%7B%22foo%22%3A%5B%22b%22%5D%7D").0, 400);
-    assert_eq!(target.get("/secrets?filters=x").0, 400);
+    // Docker 20.10 calls this its own fault (500), newer ones the client's (400).
+    assert!([400, 500].contains(&target.get("/secrets?filters=x").0));
 }
 
 fn version_and_ping(target: &Target) {
@@ -124,14 +125,19 @@ fn version_and_ping(target: &Target) {
 
 /// TestSwarmClusterEventsSecret: create, update, remove, with the name and nothing else.
 fn events(target: &Target) {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock").as_secs_f64();
+    let now = || {
+        let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("a clock");
+        format!("{}.{:09}", now.as_secs(), now.subsec_nanos())
+    };
+    let since = now();
     let id = target.create("s", &["-l", "a=b"]);
     let index = target.get("/secrets/s").1["Version"]["Index"].clone();
     assert_eq!(target.http("POST", &format!("/secrets/s/update?version={index}"), r#"{"Name":"s"}"#).0, 200);
     target.secret(&["rm", "s"]).ok();
-    let since = format!("{since:.6}");
     let events = |more: &[&str]| {
-        let arguments = ["events", "--since", since.as_str(), "--until", "0s", "--filter", "type=secret"];
+        // Docker's client cuts "0s" to the second, which would leave out what has just happened.
+        let until = now();
+        let arguments = ["events", "--since", &since, "--until", &until, "--filter", "type=secret"];
         target.client(&[&arguments, more].concat(), b"").ok()
     };
     let mine = format!("secret={id}");

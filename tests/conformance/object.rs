@@ -96,12 +96,16 @@ fn bad_names(target: &Target) {
 }
 
 fn names_are_unique_without_case(target: &Target) {
-    target.create("Secret", &[]);
+    let id = target.create("Secret", &[]);
     for name in ["secret", "SECRET"] {
         target.secret_with(&["create", name, "-"], b"x").fails(&format!("secret {name} already exists"));
     }
-    // Look-up keeps the case.
-    target.secret(&["inspect", "secret"]).fails("secret secret not found");
+    // Look-up takes the name in any case as well, and an id only as it is.
+    assert_eq!(target.secret(&["inspect", "-f", "{{.ID}}", "sEcReT"]).ok(), id);
+    assert_eq!(target.secret(&["ls", "-q", "-f", "name=seC"]).ok(), id);
+    let upper = id.to_ascii_uppercase();
+    target.secret(&["inspect", &upper]).fails(&format!("secret {upper} not found"));
+    assert_eq!(target.secret(&["rm", "SECRET"]).ok(), "SECRET");
 }
 
 /// TestValidateSecretSpec, the payloads: 1 to 511,999 bytes of any kind.

@@ -1,0 +1,152 @@
+//! The root key's file: made once, read at every start, refused when anybody else could have read it.
+//! It never replaces a key that a store may depend on, and the key's bytes leave it in locked memory only.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::protected::{self, ProtectionError};
+use crate::secret::{SecretBytes, SecretError};
+
+/// Bytes of a root key.
+pub const ROOT_KEY_BYTES: usize = 32;
+
+/// Why there is no root key.
+#[derive(Debug)]
+pub enum RootKeyError {
+    /// The file is not protected as it must be.
+    Protection(ProtectionError),
+    /// The file is not 32 bytes, or is all zeroes.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// There is a store, and the key that it is sealed with is gone.
+    Missing {
+        /// Where the key should be.
+        path: PathBuf,
+        /// The store.
+        store: PathBuf,
+    },
+    /// The system refused an operation.
+    System {
+        /// What was to be done, in the infinitive.
+        doing: &'static str,
+        /// On what.
+        path: PathBuf,
+        /// What it said.
+        cause: io::Error,
+    },
+    /// The kernel's generator gave no bytes.
+    Entropy(String),
+    /// No locked memory.
+    Memory(SecretError),
+}
+
+impl fmt::Display for RootKeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Protection(error) => write!(f, "root key: {error}"),
+            Self::Damaged { path, fault } => write!(
+                f,
+                "root key: {} {fault}; restore it from your copy (without a store, remove it and a new one is made)",
+                path.display()
+            ),
+            Self::Missing { path, store } => write!(
+                f,
+                "root key: {} is missing, but the store {} is sealed with it; restore the key from your copy \
+                 (a new key cannot open the store, so none is made)",
+                path.display(),
+                store.display()
+            ),
+            Self::System { doing, path, cause } => write!(f, "root key: cannot {doing} {}: {cause}", path.display()),
+            Self::Entropy(cause) => write!(f, "root key: the kernel gives no random bytes: {cause}"),
+            Self::Memory(error) => write!(f, "root key: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for RootKeyError {}
+
+/// The root key in `path`; where there is neither key nor `store`, a new one is made first.
+///
+/// # Errors
+/// See [`RootKeyError`].
+pub fn load_or_create(path: &Path, store: &Path) -> Result<SecretBytes, RootKeyError> {
+    // What a first start that was cut short left: either it never became the key, or it is the key's second name.
+    let passing = passing_name(path);
+    match std::fs::remove_file(&passing) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(fault("remove", &passing)(error)),
+        _ => {}
+    }
+    if let Some(file) = protected::file(path).map_err(RootKeyError::Protection)? {
+        return read(file, path);
+    }
+    // A store that cannot be looked at counts as there.
+    if store.try_exists().unwrap_or(true) {
+        return Err(RootKeyError::Missing { path: path.to_owned(), store: store.to_owned() });
+    }
+    create(path)
+}
+
+/// The name of a key that is being made.
+fn passing_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
+}
+
+/// Adds what was done, and on what, to an error of the system.
+fn fault(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> RootKeyError {
+    move |cause| RootKeyError::System { doing, path: path.to_owned(), cause }
+}
+
+/// Reads exactly 32 bytes that are not all zero.
+fn read(mut file: File, path: &Path) -> Result<SecretBytes, RootKeyError> {
+    let damaged = |fault| RootKeyError::Damaged { path: path.to_owned(), fault };
+    // One byte more than a key has, so that a longer file is seen.
+    let mut key = SecretBytes::zeroed(ROOT_KEY_BYTES + 1).map_err(RootKeyError::Memory)?;
+    let mut filled = 0;
+    while filled < key.len() {
+        match file.read(&mut key.expose_mut()[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(cause) => return Err(fault("read", path)(cause)),
+        }
+    }
+    key.truncate(filled);
+    match key.expose() {
+        bytes if bytes.len() != ROOT_KEY_BYTES => Err(damaged("does not have exactly 32 bytes")),
+        bytes if bytes.iter().all(|byte| *byte == 0) => Err(damaged("has only zero bytes")),
+        _ => Ok(key),
+    }
+}
+
+/// Makes a key under a passing name, brings it to the disk, and only then gives it its own name.
+fn create(path: &Path) -> Result<SecretBytes, RootKeyError> {
+    let mut key = SecretBytes::zeroed(ROOT_KEY_BYTES).map_err(RootKeyError::Memory)?;
+    getrandom::fill(key.expose_mut()).map_err(|error| RootKeyError::Entropy(error.to_string()))?;
+    let passing = passing_name(path);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o400)
+        .open(&passing)
+        .map_err(fault("create", &passing))?;
+    file.write_all(key.expose()).and_then(|()| file.sync_all()).map_err(fault("write", &passing))?;
+    // A link, because unlike a rename it never replaces what is there.
+    std::fs::hard_link(&passing, path).map_err(fault("create", path))?;
+    std::fs::remove_file(&passing).map_err(fault("remove", &passing))?;
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    File::open(parent).and_then(|directory| directory.sync_all()).map_err(fault("sync", parent))?;
+    Ok(key)
+}
+
+#[cfg(test)]
+#[path = "rootkey_tests.rs"]
+mod tests;

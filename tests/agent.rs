@@ -1,0 +1,434 @@
+//! The agent from the outside: how it starts, what it refuses to start with, who may talk to it, and how it ends.
+
+mod running_agent;
+
+use std::io::{Read, Write};
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Instant;
+
+use nix::sys::signal::Signal;
+use running_agent::{AGENT, Answer, LIMIT, Place, base64, run};
+use serde_json::json;
+
+/// A user and a group that every Debian has and that have no rights here.
+const NOBODY: &str = "65534";
+const DAEMON_GROUP: &str = "daemon";
+
+fn mode(path: &Path) -> u32 {
+    std::fs::symlink_metadata(path).unwrap().mode() & 0o7777
+}
+
+fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+}
+
+#[test]
+fn it_starts_with_narrow_modes_and_few_rights() {
+    let place = Place::new();
+    let agent = place.start();
+    assert_eq!((mode(&place.state()), mode(&place.run())), (0o700, 0o711));
+    assert_eq!((mode(&place.admin()), mode(&place.hook())), (0o600, 0o600));
+    assert_eq!(mode(&place.state().join("root.key")), 0o400);
+    for entry in std::fs::read_dir(place.state()).unwrap() {
+        assert_eq!(mode(&entry.unwrap().path()) & 0o077, 0);
+    }
+    let proc = |file: &str| std::fs::read_to_string(format!("/proc/{}/{file}", agent.pid())).unwrap();
+    assert!(proc("limits").lines().any(|line| line.starts_with("Max core file size        0                    0 ")));
+    let status = proc("status");
+    let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap().trim().to_owned();
+    assert_eq!(field("NoNewPrivs:"), "1");
+    assert_eq!(field("Umask:"), "0077");
+    // CHOWN 0, DAC_OVERRIDE 1, DAC_READ_SEARCH 2, FOWNER 3, KILL 5, IPC_LOCK 14, SYS_CHROOT 18, SYS_PTRACE 19, SYS_ADMIN 21.
+    let allowed = [0, 1, 2, 3, 5, 14, 18, 19, 21].iter().fold(0u64, |set, bit| set | 1 << bit);
+    for set in ["CapPrm:", "CapEff:", "CapBnd:", "CapInh:", "CapAmb:"] {
+        let held = u64::from_str_radix(&field(set), 16).unwrap();
+        assert_eq!(held & !allowed, 0, "{set} {held:x}");
+    }
+}
+
+#[test]
+fn a_process_of_the_same_user_cannot_look_into_it() {
+    let without_rights = |program: &str| {
+        let mut command = Command::new("setpriv");
+        command.args(["--bounding-set=-all", "--inh-caps=-all", program]);
+        command
+    };
+    let look = |pid: &str| {
+        let maps = format!("/proc/{pid}/maps");
+        run(without_rights("cat").arg(maps), "util-linux").status.success()
+    };
+    // Both run as root with no capabilities, so that only PR_SET_DUMPABLE makes the difference.
+    let mut open = without_rights("sleep").arg("1000").spawn().unwrap();
+    let place = Place::new();
+    let started = place.command();
+    let agent = place.start_with(without_rights(AGENT).args(started.get_args()));
+    let seen = (look(&open.id().to_string()), look(&agent.pid().to_string()));
+    open.kill().unwrap();
+    open.wait().unwrap();
+    assert_eq!(seen, (true, false));
+    agent.log.wait_for("the agent has no CAP_IPC_LOCK");
+}
+
+/// Whether `wanted` stands anywhere in the memory of the process `pid`.
+fn in_memory(pid: nix::unistd::Pid, wanted: &[u8]) -> bool {
+    let memory = std::fs::File::open(format!("/proc/{pid}/mem")).unwrap();
+    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
+    maps.lines().filter(|line| line.split(' ').nth(1).unwrap().starts_with('r')).any(|line| {
+        let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
+        let [start, end] = [start, end].map(|bound| u64::from_str_radix(bound, 16).unwrap());
+        let mut bytes = vec![0; usize::try_from(end - start).unwrap()];
+        // Some of the kernel's own mappings cannot be read.
+        memory.read_exact_at(&mut bytes, start).is_ok() && bytes.windows(wanted.len()).any(|window| window == wanted)
+    })
+}
+
+#[test]
+fn a_value_does_not_stay_in_its_memory() {
+    let place = Place::new();
+    let agent = place.start();
+    let value = b"0123-marker-4567-marker-89ab-marker-cdef";
+    agent.create("db", &base64(value));
+    assert!(in_memory(agent.pid(), place.state().as_os_str().as_bytes()), "the search finds nothing at all");
+    // The answer is there before the connection's buffers are gone: look until they are.
+    let deadline = Instant::now() + LIMIT;
+    for left in [&value[8..32], &base64(value).as_bytes()[8..40]] {
+        while in_memory(agent.pid(), left) {
+            assert!(Instant::now() < deadline, "still in memory: {}", String::from_utf8_lossy(left));
+        }
+    }
+}
+
+#[test]
+fn directories_that_are_not_safe_are_refused() {
+    let wide = Place::new();
+    std::fs::create_dir(wide.state()).unwrap();
+    set_mode(&wide.state(), 0o750);
+    let (code, words) = wide.refused();
+    assert!(code == 77 && words.contains("has mode 0750, which is wider than 0700"), "{code} {words}");
+    assert!(!wide.run().exists());
+
+    let writable = Place::new();
+    std::fs::create_dir(writable.run()).unwrap();
+    set_mode(&writable.run(), 0o777);
+    assert_eq!(writable.refused().0, 77);
+
+    let link = Place::new();
+    std::fs::create_dir(link.path("elsewhere")).unwrap();
+    symlink(link.path("elsewhere"), link.run()).unwrap();
+    let (code, words) = link.refused();
+    assert!(code == 77 && words.contains("symbolic link"), "{code} {words}");
+    assert_eq!(std::fs::read_dir(link.path("elsewhere")).unwrap().count(), 0);
+
+    let foreign = Place::new();
+    std::fs::create_dir(foreign.state()).unwrap();
+    set_mode(&foreign.state(), 0o700);
+    chown(foreign.state(), Some(65534), None).unwrap();
+    let (code, words) = foreign.refused();
+    assert!(code == 77 && words.contains("belongs to user 65534"), "{code} {words}");
+
+    let shaky = Place::new();
+    set_mode(&shaky.path(""), 0o777);
+    let (code, words) = shaky.refused();
+    assert!(code == 77 && words.contains("others can change"), "{code} {words}");
+}
+
+#[test]
+fn a_configuration_that_is_not_right_is_refused() {
+    let place = Place::new();
+    place.configure("[paths]\nstate-dir = \"/a\"\nsate-dir = \"/b\"\n");
+    let (code, words) = place.refused();
+    let file = place.path("config.toml");
+    let expected = format!("runsecrets-agent: {}:3:1: unknown field `sate-dir`", file.display());
+    assert!(code == 78 && words.starts_with(&expected), "{code} {words}");
+    assert!(!place.state().exists());
+
+    place.configure("");
+    set_mode(&file, 0o666);
+    let (code, words) = place.refused();
+    assert!(code == 77 && words.contains("has mode 0666"), "{code} {words}");
+
+    let missing = Command::new(AGENT).args(["--config", "/nonexistent/config.toml"]).output().unwrap();
+    assert_eq!(missing.status.code(), Some(78));
+    for arguments in [&["--nonsense"][..], &["--state-dir", "relative"], &["--log-format", "xml"], &["nonsense"]] {
+        assert_eq!(Command::new(AGENT).args(arguments).output().unwrap().status.code(), Some(64), "{arguments:?}");
+    }
+    assert_eq!(Command::new(AGENT).arg("--version").output().unwrap().status.code(), Some(0));
+}
+
+#[test]
+fn check_config_says_where_and_changes_nothing() {
+    let check = |file: &Path| Command::new(AGENT).arg("check-config").arg(file).output().unwrap();
+    let shipped = check(Path::new("packaging/config.toml"));
+    assert!(shipped.status.success(), "{}", String::from_utf8_lossy(&shipped.stderr));
+    assert_eq!(String::from_utf8_lossy(&shipped.stdout), "packaging/config.toml: ok\n");
+    let place = Place::new();
+    place.configure("[limits]\nbody-seconds = 0\n");
+    let file = place.path("config.toml");
+    let output = check(&file);
+    assert_eq!(output.status.code(), Some(78));
+    let words = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(words, format!("runsecrets-agent: {}:2:16: 0 is not within 1 to 600\n", file.display()));
+}
+
+#[test]
+fn a_root_key_that_others_could_have_read_is_refused() {
+    let place = Place::new();
+    assert!(place.start().stop().success());
+    set_mode(&place.state().join("root.key"), 0o440);
+    let (code, words) = place.refused();
+    assert!(code == 77 && words.contains("root.key has mode 0440"), "{code} {words}");
+    assert!(!place.admin().exists());
+}
+
+#[test]
+fn a_second_agent_is_refused_and_the_first_goes_on() {
+    let place = Place::new();
+    let first = place.start();
+    for same in ["--state-dir", "--run-dir"] {
+        let other = Place::new();
+        let mut second = other.command();
+        // The later of two flags would be an error: build the command anew.
+        let (state, run) = match same {
+            "--state-dir" => (place.state(), other.run()),
+            _ => (other.state(), place.run()),
+        };
+        second = Command::new(second.get_program());
+        let output = second.arg("--state-dir").arg(state).arg("--run-dir").arg(run).output().unwrap();
+        let words = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(69), "{words}");
+        assert!(words.contains("another agent uses"), "{words}");
+    }
+    assert_eq!(first.get("/_ping").body, "OK");
+}
+
+#[test]
+fn what_is_no_socket_of_ours_is_not_removed() {
+    let place = Place::new();
+    std::fs::create_dir(place.run()).unwrap();
+    set_mode(&place.run(), 0o711);
+    std::fs::write(place.hook(), "kept").unwrap();
+    let (code, words) = place.refused();
+    assert!(code == 77 && words.contains("is no socket of ours"), "{code} {words}");
+    assert_eq!(std::fs::read_to_string(place.hook()).unwrap(), "kept");
+    assert!(!place.admin().exists());
+}
+
+#[test]
+fn after_a_kill_the_next_start_takes_the_sockets_over() {
+    let place = Place::new();
+    let mut agent = place.start();
+    agent.signal(Signal::SIGKILL);
+    agent.child.wait().unwrap();
+    assert!(place.admin().exists());
+    assert_eq!(place.start().get("/_ping").status, 200);
+}
+
+#[test]
+fn sigterm_lets_a_request_finish_and_takes_the_sockets_away() {
+    let place = Place::new();
+    let mut agent = place.start();
+    let body = json!({"Name": "late", "Data": base64(b"x")}).to_string();
+    let mut stream = agent.connect();
+    let head = format!("POST /secrets/create HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", body.len());
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(&body.as_bytes()[..5]).unwrap();
+    // A second conversation, answered, shows that the agent had time to read the first one's head.
+    assert_eq!(agent.get("/_ping").status, 200);
+    agent.signal(Signal::SIGTERM);
+    let mut message = [0; 64];
+    let len = agent.notify.recv(&mut message).unwrap();
+    assert!(message[..len].starts_with(b"STOPPING=1"));
+    stream.write_all(&body.as_bytes()[5..]).unwrap();
+    assert_eq!(Answer::read(stream).status, 201);
+    assert!(agent.child.wait().unwrap().success());
+    assert!(!place.admin().exists() && !place.hook().exists());
+}
+
+#[test]
+fn sigint_ends_a_stream_of_events() {
+    let place = Place::new();
+    let mut agent = place.start();
+    let mut stream = agent.connect();
+    stream.write_all(b"GET /events HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+    let mut first = [0; 16];
+    stream.read_exact(&mut first).unwrap();
+    agent.signal(Signal::SIGINT);
+    let mut rest = String::new();
+    stream.read_to_string(&mut rest).unwrap();
+    assert!(agent.child.wait().unwrap().success());
+}
+
+#[test]
+fn bodies_are_bounded_before_they_are_read() {
+    let place = Place::new();
+    let agent = place.start();
+    let announced = |path: &str, length: u64| {
+        let mut stream = agent.connect();
+        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
+        stream.write_all(head.as_bytes()).unwrap();
+        Answer::read(stream)
+    };
+    // Nothing of the body is sent: the announcement is enough.
+    assert_eq!(announced("/secrets/create", 1536 * 1024 + 1).status, 413);
+    assert_eq!(announced("/secrets/x/update?version=1", 1 << 40).status, 413);
+    assert_eq!(announced("/runsecrets/v1/services/create", 64 * 1024 + 1).status, 413);
+
+    let mut stream = agent.connect();
+    stream.write_all(b"POST /secrets/create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
+    let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
+    // Ends by itself once the agent has answered and closed.
+    for _ in 0..64 {
+        if stream.write_all(&chunk).is_err() {
+            break;
+        }
+    }
+    assert_eq!(Answer::read(stream).status, 413);
+
+    let create = |name: &str, bytes: usize| {
+        agent.post("/secrets/create", &json!({"Name": name, "Data": base64(&vec![7; bytes])}))
+    };
+    assert_eq!(create("largest", 511_999).status, 201);
+    for (name, bytes) in [("larger", 512_000), ("far-larger", 1_000_000), ("empty", 0)] {
+        let answer = create(name, bytes);
+        assert_eq!(answer.status, 400);
+        assert_eq!(answer.message(), "secret data must be larger than 0 and less than 512000 bytes");
+    }
+}
+
+#[test]
+fn slow_clients_are_let_go() {
+    let place = Place::new();
+    place.configure("[limits]\nheader-seconds = 1\nbody-seconds = 1\n");
+    let agent = place.start();
+    let mut slow_head = agent.connect();
+    slow_head.write_all(b"GET /_ping HT").unwrap();
+    let mut idle = agent.connect();
+    let mut slow_body = agent.connect();
+    slow_body.write_all(b"POST /secrets/create HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{").unwrap();
+    let mut got = String::new();
+    slow_head.read_to_string(&mut got).unwrap();
+    idle.read_to_string(&mut got).unwrap();
+    assert_eq!(got, "");
+    assert_eq!(Answer::read(slow_body).status, 408);
+}
+
+#[test]
+fn a_flood_of_connections_is_dropped_and_the_rest_is_served() {
+    let place = Place::new();
+    place.configure("[limits]\napi-connections = 2\n");
+    let agent = place.start();
+    let mut held: Vec<_> = (0..2)
+        .map(|_| {
+            let mut stream = agent.connect();
+            stream.write_all(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            let mut first = [0; 12];
+            stream.read_exact(&mut first).unwrap();
+            stream
+        })
+        .collect();
+    let mut dropped = 0;
+    for _ in 0..200 {
+        let mut got = [0; 1];
+        // A reset is as good an end as an orderly one.
+        dropped += usize::from(agent.connect().read(&mut got).unwrap_or(0) == 0);
+    }
+    assert_eq!(dropped, 200);
+    agent.log.wait_for("dropped a connection: too many at one time");
+    let lines = agent.log.text().matches("too many at one time").count();
+    assert!(lines < 100, "{lines} lines for 200 connections");
+    let mut still = held.pop().unwrap();
+    still.write_all(b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
+    let mut rest = String::new();
+    still.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("\"ApiVersion\""), "{rest}");
+    drop(held);
+    // The agent sees the ends in its own time; until then it drops us.
+    while agent.connect().write_all(b"GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").is_err() {}
+}
+
+#[test]
+fn only_root_and_the_group_are_let_in_whatever_the_mode_of_the_socket() {
+    let place = Place::new();
+    place.configure(&format!("[api]\ngroup = \"{DAEMON_GROUP}\"\n"));
+    let agent = place.start();
+    assert_eq!(mode(&place.admin()), 0o660);
+    let daemon = std::fs::metadata(place.admin()).unwrap().gid();
+    assert_ne!(daemon, 0);
+    let ping = |socket: &Path, groups: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", NOBODY, "--regid", NOBODY]).args(groups);
+        command.args(["curl", "-sS", "http://x/_ping", "--unix-socket"]).arg(socket);
+        run(&mut command, "util-linux curl").stdout
+    };
+    let member = format!("--groups={daemon}");
+    assert_eq!(ping(&place.admin(), &[&member]), b"OK");
+    // With the mode out of the way, the credentials alone decide.
+    set_mode(&place.admin(), 0o666);
+    set_mode(&place.hook(), 0o666);
+    assert_eq!(ping(&place.admin(), &["--clear-groups"]), b"");
+    agent.log.wait_for("refused: not root, not in the group socket=\"agent.sock\" uid=65534");
+    assert_eq!(ping(&place.hook(), &[&member]), b"");
+    agent.log.wait_for("refused: not root, not in the group socket=\"hook.sock\" uid=65534");
+    assert_eq!(ping(&place.admin(), &[&member]), b"OK");
+}
+
+#[test]
+fn log_lines_can_be_json() {
+    let place = Place::new();
+    let mut agent = place.start_with(place.command().args(["--log-format", "json"]));
+    agent.create("db", &base64(b"x"));
+    agent.stop();
+    agent.log.wait_for("SIGTERM");
+    for line in agent.log.text().lines() {
+        serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|_| panic!("{line}"));
+    }
+}
+
+#[test]
+fn no_log_level_shows_a_value() {
+    let place = Place::new();
+    place.configure("[log]\nlevel = \"trace\"\n");
+    let mut agent = place.start();
+    let value = b"correct-horse-battery-staple";
+    let text = base64(value);
+    agent.create("db", &text);
+    agent.post("/secrets/create", &json!({"Name": text, "Data": 7}));
+    agent.request("POST", "/secrets/create", &format!("{{\"Name\":\"x\",\"Labels\":\"{text}\"}}"));
+    agent.request("POST", "/secrets/create", &format!("{{\"Name\":\"x\",\"Data\":\"{text}"));
+    agent.post("/secrets/db/update?version=1", &json!({"Name": "db", "Data": text, "Labels": {"a": "b"}}));
+    agent.post("/secrets/db/update?version=2", &json!({"Name": "db", "Data": base64(b"other"), "Labels": {}}));
+    for path in ["/secrets", "/secrets/db", "/events?since=0&until=1"] {
+        let answer = agent.get(path);
+        assert!(!answer.body.contains(&text) && !answer.body.contains("Data"), "{path}");
+    }
+    agent.stop();
+    agent.log.wait_for("SIGTERM");
+    let log = agent.log.text();
+    assert!(log.contains("secret create") && log.contains("POST /secrets/create"), "{log}");
+    for shown in ["correct-horse", text.as_str(), &text[..text.len() - 4]] {
+        assert!(!log.contains(shown), "{log}");
+    }
+}
+
+#[test]
+fn a_hooks_connection_is_taken_and_let_go() {
+    let place = Place::new();
+    let agent = place.start();
+    let mut stream = agent.connect_hook();
+    stream.shutdown(std::net::Shutdown::Write).unwrap();
+    let mut got = Vec::new();
+    stream.read_to_end(&mut got).unwrap();
+    assert_eq!(agent.get("/_ping").status, 200);
+}
+
+#[test]
+fn standard_error_may_be_closed() {
+    let place = Place::new();
+    place.configure("[nonsense]\n");
+    let mut child = place.command().stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stderr.take());
+    assert_eq!(child.wait().unwrap().code(), Some(78));
+}
