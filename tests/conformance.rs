@@ -7,7 +7,8 @@
 //!
 //! | file | what is there |
 //! |---|---|
-//! | `conformance/target.rs` | the three targets: start, run a command, ask by HTTP, clean, stop |
+//! | `conformance/target.rs` | the three targets: start, drive, ask by HTTP, clean, stop |
+//! | `conformance/command.rs` | one command: run it, judge how it ended |
 //! | `conformance/object.rs` | the secret object: names, sizes, look-up, labels, what is never shown |
 //! | `conformance/client.rs` | the command line: shapes, words, exit status |
 //! | `conformance/api.rs` | the HTTP API: status codes, filters, updates, events |
@@ -17,6 +18,8 @@
 mod api;
 #[path = "conformance/client.rs"]
 mod client;
+#[path = "conformance/command.rs"]
+mod command;
 #[path = "conformance/object.rs"]
 mod object;
 #[path = "conformance/reference.rs"]
@@ -24,6 +27,7 @@ mod reference;
 #[path = "conformance/target.rs"]
 mod target;
 
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
@@ -36,7 +40,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let cases: Vec<Case> = [object::CASES, client::CASES, api::CASES, reference::CASES].concat();
     if arguments.iter().any(|argument| argument == "--list") {
-        cases.iter().for_each(|(name, _)| println!("{name}: test"));
+        cases.iter().for_each(|(name, _)| say(&format!("{name}: test")));
         return ExitCode::SUCCESS;
     }
     // Flags are libtest's, and the value of one is no name.
@@ -44,16 +48,18 @@ fn main() -> ExitCode {
     let filter = arguments.iter().find(named).cloned().unwrap_or_default();
     let chosen: Vec<&Case> = cases.iter().filter(|(name, _)| name.contains(&filter)).collect();
     if chosen.is_empty() && arguments.is_empty() {
-        eprintln!("there are no cases");
+        say("there are no cases");
         return ExitCode::FAILURE;
     }
+    // The message and where it comes from are enough.
+    std::panic::set_hook(Box::new(|failure| say(&format!("  {failure}"))));
     let failed: usize = Kind::chosen().into_iter().map(|kind| run(kind, &chosen)).sum();
     if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
 /// Runs the cases against one target; gives the number of those that failed.
 fn run(kind: Kind, cases: &[&Case]) -> usize {
-    println!("\nrunning {} cases against {}", cases.len(), kind.words());
+    say(&format!("\nrunning {} cases against {}", cases.len(), kind.words()));
     let target = Target::start(kind);
     let mut failed = 0;
     for (name, case) in cases {
@@ -61,9 +67,14 @@ fn run(kind: Kind, cases: &[&Case]) -> usize {
             target.clean();
             case(&target);
         }));
-        println!("case {name} ... {}", if passed.is_ok() { "ok" } else { "FAILED" });
+        say(&format!("case {name} ... {}", if passed.is_ok() { "ok" } else { "FAILED" }));
         failed += usize::from(passed.is_err());
     }
-    println!("{}: {} passed; {failed} failed", kind.words(), cases.len() - failed);
+    say(&format!("{}: {} passed; {failed} failed", kind.words(), cases.len() - failed));
     failed
+}
+
+fn say(line: &str) {
+    // Nobody is left to tell when the output is closed.
+    let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::error::CliError;
-use crate::model::{Grant, Labels, ServiceName};
+use crate::model::{Grant, Labels, ModelError, ServiceName};
 
 /// Where the agent's sockets are unless something else is said.
 const RUN_DIR: &str = "/run/runsecrets";
@@ -256,8 +256,15 @@ fn filter(text: &str) -> Result<Filter, &'static str> {
     Ok(Filter { name: name.trim().to_lowercase(), value: value.trim().to_owned() })
 }
 
-fn label(text: &str) -> Result<String, crate::model::ModelError> {
-    Labels::parse([text]).map(|_| text.to_owned())
+fn label(text: &str) -> Result<String, ModelError> {
+    match Labels::parse([text]) {
+        Ok(_) => Ok(text.to_owned()),
+        // Docker's words name the key alone.
+        Err(ModelError::LabelWhiteSpace(_)) => {
+            Err(ModelError::LabelWhiteSpace(text.split('=').next().unwrap_or_default().to_owned()))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Reads the command line.
@@ -310,7 +317,7 @@ mod tests {
             Arguments::try_parse_from(["runsecrets"].into_iter().chain(line.split('|'))).unwrap_err().to_string()
         };
         assert!(words("secret|create|-l|=x|n|-").contains("invalid label '=x': empty name"));
-        assert!(words("secret|create|-l|a b=x|n|-").contains("contains whitespaces"));
+        assert!(words("secret|create|-l|a b=x|n|-").contains("label 'a b' contains whitespaces"));
         assert!(words("secret|ls|-f|bad").contains("bad format of filter (expected name=value)"));
         assert!(
             words("service|create|--name|s|--secret|source=a,foo=b").contains("invalid field in secret request: foo")

@@ -69,6 +69,8 @@ pub(super) enum CliError {
     TooLong,
     /// A driver keeps the value, and one was given all the same.
     DriverAndValue,
+    /// The process could not be closed to core files and debuggers.
+    Protection(io::Error),
     /// No locked memory for the value.
     Memory(SecretError),
     /// Two grants on one command line want one target.
@@ -129,6 +131,9 @@ impl fmt::Display for CliError {
                 write!(f, "secret data must be larger than 0 and less than {} bytes", crate::secret::MAX_VALUE + 1)
             }
             Self::DriverAndValue => f.write_str("when using secret driver secret data must be empty"),
+            Self::Protection(cause) => {
+                write!(f, "cannot keep the value out of core files: {cause}; nothing was read")
+            }
             Self::Memory(error) => write!(f, "{error}"),
             Self::DuplicateTarget { name } => write!(f, "duplicate secret target for {name} not allowed"),
             Self::NoSuch { kind } => write!(f, "invalid {kind} name or ID: value is empty"),

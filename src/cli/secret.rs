@@ -12,6 +12,7 @@ use super::report::Report;
 use super::template::Value;
 use super::{input, template};
 use crate::model::Labels;
+use crate::sys::linux::process;
 
 const COLUMNS: Columns = Columns {
     titles: &[
@@ -77,6 +78,8 @@ pub(super) fn run(command: SecretCommand, agent: &Agent, report: &mut Report) ->
 }
 
 fn create(arguments: &SecretCreate, agent: &Agent, report: &mut Report) -> Result<(), CliError> {
+    // From here on a value may be in this process: no core file, and no look into its memory.
+    process::forbid_core_files().and_then(|()| process::forbid_dumps()).map_err(CliError::Protection)?;
     let value = match (&arguments.file, arguments.driver.is_empty()) {
         (Some(file), true) => Some(input::read(file)?),
         (None, false) => None,

@@ -12,12 +12,12 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use super::command::{Ran, demand, ran};
+
 /// What names the target.
 const CHOICE: &str = "RUNSECRETS_CONFORMANCE";
 /// How long a daemon may take to come up or to go away before the suite gives up.
 const PATIENCE: Duration = Duration::from_secs(60);
-/// What installs a real Docker.
-const INSTALL: &str = "apt-get install -y --no-install-recommends docker.io (on Debian 13 also docker-cli)";
 
 /// Who answers, and through which client.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,41 +59,6 @@ pub(crate) struct Target {
     dir: TempDir,
     socket: PathBuf,
     daemon: Child,
-}
-
-/// What a command did.
-#[derive(Debug)]
-pub(crate) struct Ran {
-    /// Exit status.
-    pub(crate) code: i32,
-    /// Standard output.
-    pub(crate) out: String,
-    /// Standard error.
-    pub(crate) err: String,
-}
-
-impl Ran {
-    /// The output of a command that must succeed, without the last line end.
-    #[track_caller]
-    pub(crate) fn ok(self) -> String {
-        assert_eq!(self.code, 0, "{self:?}");
-        self.out.trim_end_matches('\n').to_owned()
-    }
-
-    /// Checks that the command failed with 1 and said `words`.
-    #[track_caller]
-    pub(crate) fn fails(self, words: &str) -> Ran {
-        assert_eq!(self.code, 1, "{self:?}");
-        assert!(self.err.to_lowercase().contains(&words.to_lowercase()), "{words:?} is not in {self:?}");
-        self
-    }
-
-    /// Checks that the command line was refused before anything was sent, and that `words` were said.
-    #[track_caller]
-    pub(crate) fn misused(self, words: &str) {
-        assert_eq!(self.code, 125, "{self:?}");
-        assert!(self.err.contains(words), "{words:?} is not in {self:?}");
-    }
 }
 
 /// One secret on a service: source, absolute target, uid, gid, mode.
@@ -303,31 +268,5 @@ impl Drop for Target {
         }
         let _ = self.daemon.kill();
         let _ = self.daemon.wait();
-    }
-}
-
-/// Fails when `program` is not there.
-fn demand(program: &str) {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let found = std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
-    assert!(found, "{program} is not installed: {INSTALL}");
-}
-
-fn ran(mut command: Command, input: &[u8]) -> Ran {
-    let mut child = command
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
-    let mut stdin = child.stdin.take().expect("a pipe");
-    // A command that refuses early does not read its input.
-    let _ = stdin.write_all(input);
-    drop(stdin);
-    let output = child.wait_with_output().expect("the output");
-    Ran {
-        code: output.status.code().unwrap_or(-1),
-        out: String::from_utf8(output.stdout).expect("text"),
-        err: String::from_utf8(output.stderr).expect("text"),
     }
 }
