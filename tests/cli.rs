@@ -1,6 +1,8 @@
 //! The program `runsecrets` from the outside, against an agent that is written out here byte by byte: exit status,
 //! streams, and where a value may be. What a real agent answers is the business of `tests/conformance.rs`.
 
+#![allow(clippy::unwrap_used, reason = "where something unexpected happens the test ends")]
+
 use std::fs;
 use std::io::{Read, Write};
 use std::os::unix::fs::FileExt;
