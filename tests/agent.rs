@@ -1,4 +1,5 @@
 //! The agent from the outside: how it starts, what it refuses to start with, who may talk to it, and how it ends.
+#![allow(clippy::unwrap_used)] // a test may end where it stands
 
 mod running_agent;
 
@@ -277,6 +278,11 @@ fn bodies_are_bounded_before_they_are_read() {
     assert_eq!(announced("/runsecrets/v1/services/create", 64 * 1024 + 1).status, 413);
 
     let mut stream = agent.connect();
+    // Ends by itself once the agent has answered and closed.
+    let _ = stream.write_all(format!("GET /_ping HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(512 * 1024)).as_bytes());
+    assert_eq!(Answer::read(stream).status, 431);
+
+    let mut stream = agent.connect();
     stream.write_all(b"POST /secrets/create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
     let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
     // Ends by itself once the agent has answered and closed.
@@ -350,6 +356,21 @@ fn a_flood_of_connections_is_dropped_and_the_rest_is_served() {
 }
 
 #[test]
+fn without_descriptors_it_waits_and_goes_on() {
+    let place = Place::new();
+    place.configure("[limits]\napi-connections = 100\n");
+    let started = place.command();
+    let mut limited = Command::new("prlimit");
+    let agent = place.start_with(limited.arg("--nofile=32:32").arg(AGENT).args(started.get_args()));
+    let held: Vec<_> = (0..64).map(|_| agent.connect()).collect();
+    agent.log.wait_for("cannot accept a connection");
+    drop(held);
+    assert_eq!(agent.get("/_ping").status, 200);
+    let lines = agent.log.text().matches("cannot accept").count();
+    assert!(lines < 50, "{lines} lines");
+}
+
+#[test]
 fn only_root_and_the_group_are_let_in_whatever_the_mode_of_the_socket() {
     let place = Place::new();
     place.configure(&format!("[api]\ngroup = \"{DAEMON_GROUP}\"\n"));
@@ -411,6 +432,26 @@ fn no_log_level_shows_a_value() {
     for shown in ["correct-horse", text.as_str(), &text[..text.len() - 4]] {
         assert!(!log.contains(shown), "{log}");
     }
+}
+
+#[test]
+fn garbage_is_no_reason_to_fall() {
+    let place = Place::new();
+    let agent = place.start();
+    for garbage in [&b"\0\0\0\0\r\n\r\n"[..], b"GET\r\n\r\n", b"\xff\xfe\xfd /_ping HTTP/1.1\r\n\r\n", &[b'A'; 70_000]]
+    {
+        for mut stream in [agent.connect(), agent.connect_hook()] {
+            // It may be refused before all of it is sent.
+            let _ = stream.write_all(garbage);
+            let _ = stream.shutdown(std::net::Shutdown::Write);
+            let _ = stream.read_to_end(&mut Vec::new());
+        }
+    }
+    for path in ["/secrets/%ff%00", "/secrets/%", "/secrets?filters=%ff", "/events?since=%ff", "/v1.41"] {
+        let status = agent.get(path).status;
+        assert!((400..=501).contains(&status) && status != 500, "{path}: {status}");
+    }
+    assert_eq!(agent.get("/_ping").body, "OK");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Unmodified clients of Docker against a real agent: the `docker` command, docker-py, and the API's edges that they
 //! depend on.
+#![allow(clippy::unwrap_used)] // a test may end where it stands
 
 mod running_agent;
 
@@ -126,6 +127,25 @@ fn docker_version_and_what_is_not_ours() {
     ] {
         let words = failed(&place, arguments, b"");
         assert!(words.starts_with("Error response from daemon: ") && words.contains(sentence), "{words}");
+    }
+}
+
+#[test]
+fn older_clients_are_served() {
+    let place = Place::new();
+    let _agent = place.start();
+    for version in ["1.25", "1.41", "1.51"] {
+        let old = |arguments: &[&str]| {
+            let mut command = docker_command(&place, arguments);
+            let output = run(command.env("DOCKER_API_VERSION", version).stdin(Stdio::null()), "docker.io");
+            assert!(output.status.success(), "{version} {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+            String::from_utf8(output.stdout).unwrap()
+        };
+        let file = place.path("value");
+        std::fs::write(&file, "x").unwrap();
+        old(&["secret", "create", "old", file.to_str().unwrap()]);
+        assert_eq!(old(&["secret", "ls", "--format", "{{.Name}}"]), "old\n");
+        old(&["secret", "rm", "old"]);
     }
 }
 

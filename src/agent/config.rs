@@ -176,6 +176,19 @@ impl Default for Paths {
     }
 }
 
+impl Paths {
+    /// Checks what the paths are to each other, after the command line has had its say.
+    ///
+    /// # Errors
+    /// [`ConfigError::OneDirectory`].
+    pub fn check(&self) -> Result<(), ConfigError> {
+        match self.state_dir == self.run_dir {
+            true => Err(ConfigError::OneDirectory(self.state_dir.clone())),
+            false => Ok(()),
+        }
+    }
+}
+
 impl Default for Api {
     fn default() -> Self {
         Self { group: "runsecrets".to_owned() }
@@ -219,6 +232,8 @@ pub enum ConfigError {
         /// What is wrong there.
         message: String,
     },
+    /// The state and the run directory are one: the sockets' directory lets others pass, the store's does not.
+    OneDirectory(PathBuf),
 }
 
 impl fmt::Display for ConfigError {
@@ -230,6 +245,9 @@ impl fmt::Display for ConfigError {
             Self::TooLong(file) => write!(f, "{} has more than {MAX_FILE} bytes: not a configuration", file.display()),
             Self::Parse { file, line, column, message } => {
                 write!(f, "{}:{line}:{column}: {message}", file.display())
+            }
+            Self::OneDirectory(path) => {
+                write!(f, "{} cannot be both the state and the run directory: choose two", path.display())
             }
         }
     }
@@ -257,14 +275,16 @@ impl Config {
     /// Reads `text`; `file` is only named in errors.
     ///
     /// # Errors
-    /// [`ConfigError::Parse`].
+    /// [`ConfigError::Parse`], [`ConfigError::OneDirectory`].
     pub fn parse(file: &Path, text: &str) -> Result<Config, ConfigError> {
-        toml::from_str(text).map_err(|error: toml::de::Error| {
+        let config: Config = toml::from_str(text).map_err(|error: toml::de::Error| {
             let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or("");
             let line = before.matches('\n').count() + 1;
             let column = before.rsplit('\n').next().unwrap_or("").chars().count() + 1;
             ConfigError::Parse { file: file.to_owned(), line, column, message: error.message().replace('\n', ", ") }
-        })
+        })?;
+        config.paths.check()?;
+        Ok(config)
     }
 
     /// The root key's file.

@@ -40,6 +40,12 @@ fn relative_paths_are_refused() {
 }
 
 #[test]
+fn state_and_run_directory_differ() {
+    let text = refused("[paths]\nstate-dir = \"/run/runsecrets\"");
+    assert_eq!(text, "/run/runsecrets cannot be both the state and the run directory: choose two");
+}
+
+#[test]
 fn the_shipped_example_names_every_key_and_states_the_defaults() {
     let shipped = include_str!("../../packaging/config.toml");
     let given = Config::parse(Path::new("packaging/config.toml"), shipped).unwrap();

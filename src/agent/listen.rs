@@ -20,6 +20,8 @@ use super::patient::Patient;
 use crate::sys::linux::peer::{self, Peer};
 use crate::sys::linux::process::effective_uid;
 
+/// The bytes of a request's head, or ahead in its body, that are kept; hyper takes up to twice as many while it reads.
+const MAX_HEAD: usize = 64 * 1024;
 /// The pause after the system could not give us a connection.
 const BACK_OFF: Duration = Duration::from_millis(100);
 /// The least time between two log lines of one kind at one door.
@@ -164,6 +166,7 @@ pub fn serve_api(api: &Arc<Api>, limits: &Limits, stream: UnixStream, peer: Peer
         let connection = http1::Builder::new()
             .timer(TokioTimer::new())
             .header_read_timeout(header_time)
+            .max_buf_size(MAX_HEAD)
             .serve_connection(stream, service);
         let mut connection = std::pin::pin!(connection);
         let ended = tokio::select! {

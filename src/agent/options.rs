@@ -6,9 +6,21 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use super::config;
 
+/// What `--help` says of the codes in `exit`.
+const EXIT_CODES: &str = "\
+Exit codes:
+   0  ended by SIGTERM or SIGINT; containers keep their secrets
+  64  the command line is wrong
+  69  another agent has the state or run directory
+  70  a failure of the agent's own
+  71  the system refused something that it should not
+  74  a file or the store could not be read or written
+  77  a directory or file is not protected as it must be, or the root key is missing or damaged
+  78  the configuration is wrong";
+
 /// Keeps secrets sealed and delivers them to the containers that they are granted to.
 #[derive(Debug, Parser)]
-#[command(name = "runsecrets-agent", version, max_term_width = 100)]
+#[command(name = "runsecrets-agent", version, max_term_width = 100, after_help = EXIT_CODES)]
 pub struct Options {
     /// Read the configuration from FILE [default: /etc/runsecrets/config.toml, if it is there]
     #[arg(long, value_name = "FILE", global = true)]

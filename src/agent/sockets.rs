@@ -52,51 +52,41 @@ impl fmt::Display for SocketError {
 
 impl std::error::Error for SocketError {}
 
-/// A listening socket and its name, which goes when this is dropped.
+/// The name of a socket of ours; the name goes when this is dropped.
 #[derive(Debug)]
-pub struct Bound {
-    listener: UnixListener,
+pub struct SocketName {
     path: PathBuf,
     inode: (u64, u64),
 }
 
-impl Bound {
-    /// Makes the socket `path`, 0600 or, with a `group`, 0660 and that group's. The directory must be one that only we
-    /// can change.
-    ///
-    /// # Errors
-    /// See [`SocketError`].
-    pub fn new(path: PathBuf, group: Option<u32>) -> Result<Self, SocketError> {
-        if path.as_os_str().len() > MAX_SOCKET_PATH {
-            return Err(SocketError::PathTooLong(path));
-        }
-        let system = |doing| {
-            let path = path.clone();
-            move |cause| SocketError::System { doing, path, cause }
-        };
-        clear(&path)?;
-        // The umask makes it 0700, so nobody else can connect before the next lines have run.
-        let listener = UnixListener::bind(&path).map_err(system("make the socket"))?;
-        if group.is_some() {
-            chown(&path, None, group).map_err(system("give to its group"))?;
-        }
-        let mode = if group.is_some() { 0o660 } else { 0o600 };
-        std::fs::set_permissions(&path, Permissions::from_mode(mode)).map_err(system("set the mode of"))?;
-        listener.set_nonblocking(true).map_err(system("make non-blocking"))?;
-        let inode = inode(&std::fs::symlink_metadata(&path).map_err(system("look at"))?);
-        Ok(Self { listener, path, inode })
+/// Makes the socket `path`, 0600 or, with a `group`, 0660 and that group's. The directory must be one that only we can
+/// change.
+///
+/// # Errors
+/// See [`SocketError`].
+pub fn bind(path: PathBuf, group: Option<u32>) -> Result<(UnixListener, SocketName), SocketError> {
+    if path.as_os_str().len() > MAX_SOCKET_PATH {
+        return Err(SocketError::PathTooLong(path));
     }
-
-    /// A second handle on the listener.
-    ///
-    /// # Errors
-    /// What dup(2) says.
-    pub fn listener(&self) -> io::Result<UnixListener> {
-        self.listener.try_clone()
+    let system = |doing| {
+        let path = path.clone();
+        move |cause| SocketError::System { doing, path, cause }
+    };
+    clear(&path)?;
+    // The umask makes it 0700, so nobody else can connect before the next lines have run.
+    let listener = UnixListener::bind(&path).map_err(system("make the socket"))?;
+    let inode = inode(&std::fs::symlink_metadata(&path).map_err(system("look at"))?);
+    let name = SocketName { path: path.clone(), inode };
+    if group.is_some() {
+        chown(&path, None, group).map_err(system("give to its group"))?;
     }
+    let mode = if group.is_some() { 0o660 } else { 0o600 };
+    std::fs::set_permissions(&path, Permissions::from_mode(mode)).map_err(system("set the mode of"))?;
+    listener.set_nonblocking(true).map_err(system("make non-blocking"))?;
+    Ok((listener, name))
 }
 
-impl Drop for Bound {
+impl Drop for SocketName {
     fn drop(&mut self) {
         let still_ours = std::fs::symlink_metadata(&self.path).is_ok_and(|found| inode(&found) == self.inode);
         if still_ours && let Err(error) = std::fs::remove_file(&self.path) {
@@ -139,9 +129,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s");
         drop(UnixListener::bind(&path).unwrap());
-        let live = Bound::new(path.clone(), None).unwrap();
+        let live = bind(path.clone(), None).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
-        assert!(matches!(Bound::new(path.clone(), None), Err(SocketError::InUse(_))));
+        assert!(matches!(bind(path.clone(), None), Err(SocketError::InUse(_))));
         drop(live);
         assert!(!path.exists());
     }
@@ -151,12 +141,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (path, target) = (directory.path().join("s"), directory.path().join("target"));
         std::fs::write(&path, "kept").unwrap();
-        assert!(matches!(Bound::new(path.clone(), None), Err(SocketError::NotOurs(_))));
+        assert!(matches!(bind(path.clone(), None), Err(SocketError::NotOurs(_))));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "kept");
         std::fs::remove_file(&path).unwrap();
         drop(UnixListener::bind(&target).unwrap());
         std::os::unix::fs::symlink(&target, &path).unwrap();
-        assert!(matches!(Bound::new(path, None), Err(SocketError::NotOurs(_))));
+        assert!(matches!(bind(path, None), Err(SocketError::NotOurs(_))));
         assert!(target.exists());
     }
 
@@ -164,7 +154,7 @@ mod tests {
     fn a_name_that_someone_else_took_over_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s");
-        let bound = Bound::new(path.clone(), None).unwrap();
+        let bound = bind(path.clone(), None).unwrap();
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "theirs").unwrap();
         drop(bound);

@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::io;
+use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 
 use nix::unistd::Group;
-use tokio::net::UnixListener;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -23,7 +23,7 @@ use super::log::Log;
 use super::options::Options;
 use super::protected::{self, ProtectionError};
 use super::rootkey::{self, RootKeyError};
-use super::sockets::{Bound, SocketError};
+use super::sockets::{self, SocketError};
 use super::{exit, notify};
 
 /// Threads that wait for the disk, besides those of the hooks.
@@ -118,8 +118,8 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let deliveries = Arc::new(Deliveries);
 
     let group = group(&config.api.group);
-    let admin = Bound::new(run_dir.join("agent.sock"), group)?;
-    let hook = Bound::new(run_dir.join("hook.sock"), None)?;
+    let (admin, _admin_name) = sockets::bind(run_dir.join("agent.sock"), group)?;
+    let (hook, _hook_name) = sockets::bind(run_dir.join("hook.sock"), None)?;
 
     let runtime = runtime(&config.limits).map_err(StartError::Runtime)?;
     runtime.block_on(async {
@@ -127,7 +127,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         let body_time = config.limits.body_seconds.seconds();
         let api = Arc::new(Api { catalog, deliveries: deliveries.clone(), events, body_time, stop });
         let admission = group.map_or(Admission::RootOnly, Admission::Group);
-        serve(&config.limits, api, deliveries, [(&admin, admission), (&hook, Admission::RootOnly)], stopper).await
+        serve(&config.limits, api, deliveries, [(admin, admission), (hook, Admission::RootOnly)], stopper).await
     })?;
     // A thread that still waits for a disk or a hook is not waited for.
     runtime.shutdown_background();
@@ -137,17 +137,18 @@ pub fn run(options: &Options) -> Result<(), StartError> {
 /// The configuration, with what the command line says above it.
 fn configuration(options: &Options) -> Result<Config, StartError> {
     let file = options.config.as_deref();
-    let mut config = Config::load(file)?;
     let read = file.unwrap_or(Path::new(DEFAULT_FILE));
     if read.exists() {
         protected::check_writers(read)?;
     }
+    let mut config = Config::load(file)?;
     if let Some(directory) = &options.state_dir {
         config.paths.state_dir.clone_from(directory);
     }
     if let Some(directory) = &options.run_dir {
         config.paths.run_dir.clone_from(directory);
     }
+    config.paths.check()?;
     Ok(config)
 }
 
@@ -183,10 +184,10 @@ async fn serve(
     limits: &Limits,
     api: Arc<Api>,
     deliveries: Arc<Deliveries>,
-    [(admin, admins), (hook, hooks)]: [(&Bound, Admission); 2],
+    [(admin, admins), (hook, hooks)]: [(UnixListener, Admission); 2],
     stopper: watch::Sender<bool>,
 ) -> Result<(), StartError> {
-    let listener = |bound: &Bound| bound.listener().and_then(UnixListener::from_std).map_err(StartError::Runtime);
+    let listener = |listener| tokio::net::UnixListener::from_std(listener).map_err(StartError::Runtime);
     let admin = Door::new("agent.sock", listener(admin)?, admins, limits.api_connections.count());
     let hook = Door::new("hook.sock", listener(hook)?, hooks, limits.hook_connections.count());
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Runtime)?;
