@@ -1,6 +1,6 @@
 //! `runsecrets secret …`: create, inspect, list, remove, prune.
 
-use std::io::{BufRead, Write};
+use std::io::BufRead;
 
 use serde::Serialize;
 
@@ -243,7 +243,6 @@ fn prune(arguments: &Prune, agent: &Agent, report: &mut Report) -> Result<(), Cl
 /// Whether the next line says yes; the end of input says no.
 fn confirmed(mut input: impl BufRead) -> bool {
     let mut line = String::new();
-    let _ = std::io::stdout().flush();
     input.read_line(&mut line).is_ok() && line.trim().eq_ignore_ascii_case("y")
 }
 

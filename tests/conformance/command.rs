@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 const INSTALL: &str = "apt-get install -y --no-install-recommends docker.io (on Debian 13 also docker-cli)";
 
 /// What a command did.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ran {
     /// Exit status.
     pub(crate) code: i32,

@@ -207,6 +207,13 @@ impl Target {
         if self.is_swarm() { self.docker(arguments, b"") } else { self.runsecrets(arguments, b"") }
     }
 
+    /// The same command through Docker's client and through ours, at the same socket.
+    pub(crate) fn both(&self, arguments: &[&str]) -> (Ran, Ran) {
+        let mut ours = Command::new(env!("CARGO_BIN_EXE_runsecrets"));
+        ours.arg("-H").arg(format!("unix://{}", self.socket.display())).args(arguments);
+        (self.docker(arguments, b""), ran(ours, b""))
+    }
+
     fn docker(&self, arguments: &[&str], input: &[u8]) -> Ran {
         let mut command = Command::new("docker");
         command.arg("-H").arg(format!("unix://{}", self.socket.display())).args(arguments);
@@ -246,7 +253,7 @@ impl Target {
     /// Removes every service and every secret.
     pub(crate) fn clean(&self) {
         let ids = |listed: String| -> Vec<String> { listed.split_whitespace().map(str::to_owned).collect() };
-        for service in ids(self.service(&["service", "ls", "-q"]).ok()) {
+        for service in ids(self.service(&["service", "ls", "--format", "{{.Name}}"]).ok()) {
             self.service_remove(&service).ok();
         }
         let secrets = ids(self.secret(&["ls", "-q"]).ok());

@@ -7,16 +7,16 @@ use super::printf::printf;
 use super::value::Value;
 
 /// All of them.
-const NAMES: [&str; 22] = [
+const NAMES: [&str; 23] = [
     "and", "eq", "ge", "gt", "index", "join", "json", "le", "len", "lower", "lt", "ne", "not", "or", "pad", "print",
-    "printf", "println", "slice", "split", "title", "truncate",
+    "printf", "println", "slice", "split", "title", "truncate", "upper",
 ];
 /// The most that `pad` puts on each side.
 const MAX_PAD: usize = 1024;
 
 /// Whether there is a function of this name.
 pub(super) fn exists(name: &str) -> bool {
-    NAMES.contains(&name) || name == "upper"
+    NAMES.contains(&name)
 }
 
 /// Calls one.
@@ -33,10 +33,7 @@ pub(super) fn call(name: &str, arguments: Vec<Value>, header: bool) -> Result<Va
         ("join", [Value::List(items), Value::Text(separator)]) => {
             Ok(Value::Text(items.iter().map(ToString::to_string).collect::<Vec<_>>().join(separator)))
         }
-        ("pad", [Value::Text(text), Value::Int(before), Value::Int(after)]) if text.is_empty() => {
-            let _ = (before, after);
-            Ok(Value::text(""))
-        }
+        ("pad", [Value::Text(text), Value::Int(_), Value::Int(_)]) if text.is_empty() => Ok(Value::text("")),
         ("pad", [Value::Text(text), Value::Int(before), Value::Int(after)]) => {
             let spaces = |count: &i64| " ".repeat(usize::try_from(*count).unwrap_or(0).min(MAX_PAD));
             Ok(Value::Text(format!("{}{text}{}", spaces(before), spaces(after))))
