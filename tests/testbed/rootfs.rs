@@ -1,0 +1,61 @@
+//! Root file systems made of Debian's own programs.
+
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::program;
+
+/// What containers of busybox call.
+const APPLETS: [&str; 24] = [
+    "cat", "chmod", "cp", "echo", "env", "false", "find", "grep", "id", "ln", "ls", "mkdir", "mount", "ps", "readlink",
+    "rm", "sh", "sleep", "stat", "tail", "test", "touch", "true", "umount",
+];
+
+/// A directory that is a container's root file system.
+pub struct Rootfs {
+    directory: tempfile::TempDir,
+}
+
+impl Rootfs {
+    /// busybox, a passwd, a group, and the usual empty directories.
+    pub fn busybox() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let rootfs = Self { directory };
+        // A container in a user namespace passes through as somebody else.
+        std::fs::set_permissions(rootfs.path(""), Permissions::from_mode(0o755)).unwrap();
+        for name in ["bin", "dev", "etc", "proc", "run", "sys", "tmp", "var"] {
+            std::fs::create_dir(rootfs.path(name)).unwrap();
+        }
+        std::fs::copy(program("busybox", "busybox-static"), rootfs.path("bin/busybox")).unwrap();
+        for applet in APPLETS {
+            symlink("busybox", rootfs.path("bin").join(applet)).unwrap();
+        }
+        std::fs::write(rootfs.path("etc/passwd"), "root:x:0:0:root:/:/bin/sh\nwww-data:x:33:33::/:\n").unwrap();
+        std::fs::write(rootfs.path("etc/group"), "root:x:0:\nwww-data:x:33:\nssl-cert:x:109:\n").unwrap();
+        rootfs
+    }
+
+    /// Adds a program of Debian's `package` and the libraries that it needs.
+    pub fn with_program(self, name: &str, package: &str) -> Self {
+        let program = program(name, package);
+        self.copy(&program);
+        let output = Command::new("ldd").arg(&program).output().unwrap();
+        for word in String::from_utf8(output.stdout).unwrap().split_whitespace().filter(|word| word.starts_with('/')) {
+            self.copy(Path::new(word));
+        }
+        self
+    }
+
+    /// A path below it.
+    pub fn path(&self, below: &str) -> PathBuf {
+        self.directory.path().join(below)
+    }
+
+    fn copy(&self, file: &Path) {
+        let to = self.path(file.strip_prefix("/").unwrap().to_str().unwrap());
+        std::fs::create_dir_all(to.parent().unwrap()).unwrap();
+        std::fs::copy(file, to).unwrap();
+    }
+}
