@@ -26,7 +26,10 @@ use super::protected::{self, ProtectionError};
 use super::rootkey::{self, RootKeyError};
 use super::sockets::{self, SocketError};
 use super::{exit, notify};
+use crate::store::{RedbStore, StoreError};
 
+/// The sealed store's directory in the state directory.
+const STORE_DIR: &str = "store";
 /// Threads that wait for the disk.
 const DISK_THREADS: usize = 32;
 
@@ -41,6 +44,8 @@ pub enum StartError {
     Protection(ProtectionError),
     /// The root key.
     RootKey(RootKeyError),
+    /// The store.
+    Store(StoreError),
     /// What the store holds.
     Catalog(CatalogError),
     /// File systems in RAM, or the records of deliveries.
@@ -59,7 +64,9 @@ impl StartError {
             Self::Hardening(_) | Self::Delivery(_) | Self::Runtime(_) => exit::SYSTEM,
             Self::Protection(ProtectionError::Taken { .. }) | Self::Socket(SocketError::InUse(_)) => exit::UNAVAILABLE,
             Self::Protection(_) | Self::RootKey(_) | Self::Socket(SocketError::NotOurs(_)) => exit::PROTECTION,
-            Self::Catalog(_) | Self::Socket(_) => exit::IO,
+            Self::Store(StoreError::InUse(_)) => exit::UNAVAILABLE,
+            Self::Store(StoreError::Exposed { .. }) => exit::PROTECTION,
+            Self::Store(_) | Self::Catalog(_) | Self::Socket(_) => exit::IO,
         }
     }
 }
@@ -71,6 +78,7 @@ impl fmt::Display for StartError {
             Self::Hardening(error) => error.fmt(f),
             Self::Protection(error) => error.fmt(f),
             Self::RootKey(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
             Self::Catalog(error) => error.fmt(f),
             Self::Delivery(error) => error.fmt(f),
             Self::Socket(error) => error.fmt(f),
@@ -96,6 +104,7 @@ from!(
     Hardening(HardeningError),
     Protection(ProtectionError),
     RootKey(RootKeyError),
+    Store(StoreError),
     Catalog(CatalogError),
     Delivery(DeliveryError),
     Socket(SocketError)
@@ -116,9 +125,10 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     protected::directory(run_dir, 0o711)?;
     let _locks = [protected::lock(state_dir)?, protected::lock(run_dir)?];
 
-    let store_file = state_dir.join("store");
-    let _root_key = rootkey::load_or_create(&config.root_key_file(), &store_file)?;
-    let catalog = Arc::new(Catalog::default());
+    let store_dir = state_dir.join(STORE_DIR);
+    let root_key = rootkey::load_or_create(&config.root_key_file(), &store_dir)?;
+    let store = RedbStore::open(&store_dir)?;
+    let catalog = Arc::new(Catalog::open(Arc::new(store), root_key)?);
     let events = Arc::new(Events::default());
     let settings = delivery::Settings {
         size_limit: config.delivery.size_limit.map(Bounded::get),

@@ -42,18 +42,12 @@ impl Agent {
 
     /// Sends `request`, and returns the answer with the descriptors beside it; a refusal is an error.
     pub(super) fn ask(&self, request: &HookRequest) -> Result<(AgentReply, Vec<OwnedFd>), HookError> {
-        // An agent that has refused an earlier message has hung up: then its words are there to be read.
+        // An agent that has answered an earlier message already has hung up: its words are there to be read.
         let sent = self.0.send(request, &[]);
-        match self.0.receive() {
-            Ok((AgentReply::Refused { reason }, _)) => Err(HookError::Refused { reason }),
-            Ok(answer) => {
-                sent?;
-                Ok(answer)
-            }
-            Err(error) => {
-                sent?;
-                Err(error.into())
-            }
+        match (self.0.receive(), sent) {
+            (Ok((AgentReply::Refused { reason }, _)), _) => Err(HookError::Refused { reason }),
+            (Ok(answer), _) => Ok(answer),
+            (Err(_), Err(error)) | (Err(error), Ok(())) => Err(error.into()),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 
 use serde_json::{Value, json};
 
@@ -9,13 +10,20 @@ use super::{HOOK, Rootfs};
 
 /// Docker's default capabilities, as far as they matter here.
 const CAPABILITIES: [&str; 8] = [
-    "CAP_CHOWN", "CAP_DAC_OVERRIDE", "CAP_FOWNER", "CAP_KILL", "CAP_NET_BIND_SERVICE", "CAP_SETGID", "CAP_SETUID",
+    "CAP_CHOWN",
+    "CAP_DAC_OVERRIDE",
+    "CAP_FOWNER",
+    "CAP_KILL",
+    "CAP_NET_BIND_SERVICE",
+    "CAP_SETGID",
+    "CAP_SETUID",
     "CAP_SYS_CHROOT",
 ];
 
 /// A bundle; written when a container is started from it.
+#[derive(Clone)]
 pub struct Bundle {
-    directory: tempfile::TempDir,
+    directory: Rc<tempfile::TempDir>,
     pub rootfs: Rootfs,
     /// config.json.
     pub config: Value,
@@ -24,9 +32,7 @@ pub struct Bundle {
 impl Bundle {
     /// A bundle that sleeps.
     pub fn new(rootfs: Rootfs) -> Self {
-        let mount = |destination: &str, kind: &str, options: &[&str]| {
-            json!({"destination": destination, "type": kind, "source": kind, "options": options})
-        };
+        let mount = |destination: &str, kind: &str, options: &[&str]| json!({"destination": destination, "type": kind, "source": kind, "options": options});
         let namespaces: Vec<Value> =
             ["pid", "ipc", "uts", "mount", "network"].iter().map(|kind| json!({"type": kind})).collect();
         let sets = ["bounding", "effective", "permitted"].map(|set| (set.to_owned(), json!(CAPABILITIES)));
@@ -48,7 +54,7 @@ impl Bundle {
             "annotations": {},
             "linux": {"namespaces": namespaces, "maskedPaths": ["/proc/kcore"], "readonlyPaths": ["/proc/sys"]},
         });
-        let directory = tempfile::tempdir().unwrap();
+        let directory = Rc::new(tempfile::tempdir().unwrap());
         Self { directory, rootfs, config }
     }
 
@@ -122,7 +128,8 @@ impl Bundle {
 
     /// Every path in the root file system, but for what runtimes make there themselves.
     pub fn listing(&self) -> Vec<String> {
-        let output = Command::new("find").arg(self.rootfs.path("")).args(["-xdev", "-not", "-path", "*/dev/*"]).output();
+        let output =
+            Command::new("find").arg(self.rootfs.path("")).args(["-xdev", "-not", "-path", "*/dev/*"]).output();
         let mut lines: Vec<String> =
             String::from_utf8(output.unwrap().stdout).unwrap().lines().map(str::to_owned).collect();
         lines.sort();

@@ -4,6 +4,7 @@ use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::rc::Rc;
 
 use super::program;
 
@@ -14,14 +15,15 @@ const APPLETS: [&str; 24] = [
 ];
 
 /// A directory that is a container's root file system.
+#[derive(Clone)]
 pub struct Rootfs {
-    directory: tempfile::TempDir,
+    directory: Rc<tempfile::TempDir>,
 }
 
 impl Rootfs {
     /// busybox, a passwd, a group, and the usual empty directories.
     pub fn busybox() -> Self {
-        let directory = tempfile::tempdir().unwrap();
+        let directory = Rc::new(tempfile::tempdir().unwrap());
         let rootfs = Self { directory };
         // A container in a user namespace passes through as somebody else.
         std::fs::set_permissions(rootfs.path(""), Permissions::from_mode(0o755)).unwrap();

@@ -57,6 +57,8 @@ pub struct Container {
     pub id: String,
     program: PathBuf,
     root: tempfile::TempDir,
+    /// Kept as long as the container.
+    files: Bundle,
     bundle: PathBuf,
     gone: bool,
 }
@@ -75,6 +77,7 @@ impl Container {
             id: format!("testbed-{}-{number}", std::process::id()),
             program: program.to_owned(),
             root: tempfile::tempdir().unwrap(),
+            files: bundle.clone(),
             bundle: bundle.write(),
             gone: false,
         };
@@ -109,7 +112,8 @@ impl Container {
     /// The number of the first process.
     pub fn pid(&self) -> i32 {
         let output = self.command().args(["state", &self.id]).output().unwrap();
-        let state: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", words(&output)));
+        let state: serde_json::Value =
+            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", words(&output)));
         i32::try_from(state["pid"].as_i64().unwrap()).unwrap()
     }
 
@@ -139,8 +143,9 @@ impl Container {
 
 /// Whether a process has not ended: a zombie has.
 fn is_running(pid: i32) -> bool {
-    std::fs::read_to_string(format!("/proc/{pid}/stat"))
-        .is_ok_and(|stat| stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.starts_with(" Z") && !rest.starts_with(" X")))
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| {
+        stat.rsplit_once(')').is_some_and(|(_, rest)| !rest.starts_with(" Z") && !rest.starts_with(" X"))
+    })
 }
 
 impl Drop for Container {

@@ -1,186 +1,92 @@
-//! A placeholder in memory with the signatures of the catalog, until the sealed one is merged.
+//! The catalog: the agent's index over the sealed store. It holds names, labels and grants in memory and no value, ever; a
+//! value is opened for one delivery and given away. It decides nothing about peers: opening demands [`Authorized`].
+//!
+//! Writers take turns: conditions, sealing and the commit happen under one lock, the index changes after the commit is
+//! durable. Readers never wait for a commit. What the store gives is held against what was written, at open and on each read.
 
-use std::fmt;
-use std::sync::Mutex;
+mod change;
+mod error;
+mod index;
+mod ledger;
+mod open;
+mod secrets;
+mod services;
 
-use crate::model::{
-    Grant, Grants, Id, Labels, SecretInfo, SecretName, SecretVersion, Service, ServiceName, Timestamp, TokenHash,
-};
-use crate::secret::{MAX_VALUE, SecretBytes};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-#[derive(Debug)]
-pub struct CatalogError(Status, String);
-#[derive(Debug, Clone, Copy)]
-pub enum Status {
-    NotFound,
-    Conflict,
-    Invalid,
-    Ambiguous,
-    InUse,
-    OutOfSequence,
-    Corrupt,
-    Store,
-}
-impl CatalogError {
-    pub fn status(&self) -> Status {
-        self.0
-    }
-}
-impl fmt::Display for CatalogError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.1)
-    }
-}
+use self::index::Index;
+use self::ledger::{Ledger, Writing};
+use crate::model::{SecretInfo, Service};
+use crate::seal::RootKey;
+use crate::store::Store;
 
-pub struct ServiceChange {
-    pub secret_add: Vec<Grant>,
-    pub secret_rm: Vec<SecretName>,
-    pub label_add: Labels,
-    pub label_rm: Vec<String>,
-}
+pub use change::ServiceChange;
+pub use error::{CatalogError, Status};
 
-#[derive(Default)]
+/// All secrets and services of one store. Calls block (on the disk, and on other writers); they may come from several threads.
 pub struct Catalog {
-    secrets: Mutex<Vec<(SecretInfo, SecretBytes)>>,
-    services: Mutex<Vec<Service>>,
-}
-
-fn id() -> Id {
-    let mut e = [0; 17];
-    getrandom::fill(&mut e).unwrap();
-    Id::from_entropy(e)
-}
-fn err<T>(s: Status, t: String) -> Result<T, CatalogError> {
-    Err(CatalogError(s, t))
+    ledger: Ledger,
+    index: RwLock<Index>,
+    writer: Mutex<()>,
 }
 
 impl Catalog {
-    pub fn create_secret(
-        &self,
-        name: SecretName,
-        labels: Labels,
-        value: SecretBytes,
-        now: Timestamp,
-    ) -> Result<SecretInfo, CatalogError> {
-        let mut all = self.secrets.lock().unwrap();
-        if all.iter().any(|s| s.0.name.folded() == name.folded()) {
-            return err(Status::Conflict, format!("secret {name} already exists"));
-        }
-        if value.is_empty() || value.len() > MAX_VALUE {
-            return err(Status::Invalid, "secret data must be larger than 0 and less than 512000 bytes".into());
-        }
-        let info = SecretInfo {
-            id: id(),
-            name,
-            labels,
-            versions: vec![SecretVersion { number: 1, size: value.len(), created: now }],
-            created: now,
-            updated: now,
-            index: 1,
-        };
-        drop(value);
-        all.push((info.clone(), SecretBytes::zeroed(1).unwrap()));
-        Ok(info)
+    /// Opens the catalog in `store`, or begins one in an empty store. Every record is verified; no value is decrypted.
+    ///
+    /// # Errors
+    /// [`Status::Corrupt`] when a record was altered, swapped, rolled back, deleted or added, or the root key is another
+    /// one; [`Status::Store`].
+    pub fn open(store: Arc<dyn Store>, root: RootKey) -> Result<Catalog, CatalogError> {
+        let ledger = Ledger::open(store, &root)?;
+        let index = ledger.load()?;
+        Ok(Self { ledger, index: RwLock::new(index), writer: Mutex::new(()) })
     }
-    fn find(&self, r: &str) -> Result<usize, CatalogError> {
-        let all = self.secrets.lock().unwrap();
-        if let Some(i) =
-            all.iter().position(|s| s.0.id.as_str() == r).or(all.iter().position(|s| s.0.name.as_str() == r))
-        {
-            return Ok(i);
-        }
-        let m: Vec<usize> = (0..all.len()).filter(|i| all[*i].0.id.as_str().starts_with(r)).collect();
-        match m.as_slice() {
-            [i] => Ok(*i),
-            [] => err(Status::NotFound, format!("secret {r} not found")),
-            m => err(Status::Ambiguous, format!("secret {r} is ambiguous ({} matches found)", m.len())),
-        }
+
+    /// The secret that `reference` names: a full id, else a full name, else the beginning of one id.
+    ///
+    /// # Errors
+    /// [`Status::NotFound`], [`Status::Ambiguous`].
+    pub fn secret(&self, reference: &str) -> Result<SecretInfo, CatalogError> {
+        self.read().secrets.find(reference).cloned()
     }
-    pub fn secret(&self, r: &str) -> Result<SecretInfo, CatalogError> {
-        let i = self.find(r)?;
-        Ok(self.secrets.lock().unwrap()[i].0.clone())
-    }
+
+    /// All secrets, by name.
     pub fn secrets(&self) -> Vec<SecretInfo> {
-        self.secrets.lock().unwrap().iter().map(|s| s.0.clone()).collect()
+        self.read().secrets.by_name().cloned().collect()
     }
-    pub fn remove_secret(&self, r: &str) -> Result<SecretInfo, CatalogError> {
-        let i = self.find(r)?;
-        Ok(self.secrets.lock().unwrap().remove(i).0)
+
+    /// The service that `reference` names: as for secrets.
+    ///
+    /// # Errors
+    /// [`Status::NotFound`], [`Status::Ambiguous`].
+    pub fn service(&self, reference: &str) -> Result<Service, CatalogError> {
+        self.read().services.find(reference).cloned()
     }
-    pub fn relabel_secret(
-        &self,
-        r: &str,
-        index: u64,
-        _name: Option<&str>,
-        labels: Labels,
-        _data: Option<&SecretBytes>,
-        now: Timestamp,
-    ) -> Result<SecretInfo, CatalogError> {
-        let i = self.find(r)?;
-        let mut all = self.secrets.lock().unwrap();
-        let s = &mut all[i].0;
-        if s.index != index {
-            return err(Status::OutOfSequence, "update out of sequence".into());
-        }
-        s.labels = labels;
-        s.index += 1;
-        s.updated = now;
-        Ok(s.clone())
-    }
-    pub fn prune_secrets(&self) -> Result<Vec<SecretInfo>, CatalogError> {
-        Ok(vec![])
-    }
-    pub fn create_service(
-        &self,
-        name: ServiceName,
-        labels: Labels,
-        grants: Grants,
-        require_claim: Option<TokenHash>,
-        now: Timestamp,
-    ) -> Result<Service, CatalogError> {
-        let s = Service { id: id(), name, labels, grants, require_claim, created: now, updated: now, index: 1 };
-        self.services.lock().unwrap().push(s.clone());
-        Ok(s)
-    }
-    pub fn service(&self, r: &str) -> Result<Service, CatalogError> {
-        self.services
-            .lock()
-            .unwrap()
-            .iter()
-            .find(|s| s.name.as_str() == r || s.id.as_str() == r)
-            .cloned()
-            .ok_or(CatalogError(Status::NotFound, format!("service {r} not found")))
-    }
+
+    /// All services, by name.
     pub fn services(&self) -> Vec<Service> {
-        self.services.lock().unwrap().clone()
+        self.read().services.by_name().cloned().collect()
     }
-    pub fn update_service(
-        &self,
-        r: &str,
-        _index: Option<u64>,
-        change: &ServiceChange,
-        _now: Timestamp,
-    ) -> Result<Service, CatalogError> {
-        let mut s = self.service(r)?;
-        s.grants = s
-            .grants
-            .changed(&change.secret_rm, change.secret_add.clone())
-            .map_err(|e| CatalogError(Status::Invalid, e.to_string()))?;
-        Ok(s)
+
+    /// The turn to write.
+    fn turn(&self) -> MutexGuard<'_, ()> {
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
-    pub fn remove_service(&self, r: &str) -> Result<Service, CatalogError> {
-        let s = self.service(r)?;
-        self.services.lock().unwrap().retain(|x| x.id != s.id);
-        Ok(s)
+
+    /// The index as it is now. Whoever has the turn may read it, drop this, and rely on what was read.
+    fn read(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
     }
-    pub fn open_value(
-        &self,
-        _a: &crate::policy::Authorized,
-        g: &Grant,
-    ) -> Result<(SecretInfo, u64, SecretBytes), CatalogError> {
-        let i = self.find(g.source.as_str())?;
-        let all = self.secrets.lock().unwrap();
-        let mut v = all[i].1.expose().to_vec();
-        Ok((all[i].0.clone(), 1, SecretBytes::take_from(&mut v).unwrap()))
+
+    /// Commits `writing` durably, then lets `apply` change the index. The caller has the turn.
+    fn commit<T>(&self, writing: Writing, apply: impl FnOnce(&mut Index) -> T) -> Result<T, CatalogError> {
+        let written = self.ledger.commit(writing)?;
+        let mut index: RwLockWriteGuard<'_, Index> = self.index.write().unwrap_or_else(PoisonError::into_inner);
+        index.written = written;
+        Ok(apply(&mut index))
     }
 }
+
+#[cfg(test)]
+#[path = "catalog_tests.rs"]
+mod tests;

@@ -11,6 +11,7 @@ use crate::deliver::DeliverError;
 use crate::deliver::linux::{FillPlan, Filled, IdMaps, Request, Vessel, fill, owner_names, plan};
 use crate::model::{ContainerId, Grants, Service, escaped};
 use crate::policy::{Authorized, Peer, authorize};
+use crate::seal::token_matches;
 use crate::sys::linux::peer;
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{AgentReply, Channel, Deliver, HookRequest, MadePoint, Mount, PROTOCOL, Surroundings};
@@ -68,7 +69,7 @@ impl Deliveries {
         let (process, started) = self.identify(fds)?;
         let pid = process.pid();
         let service = self.service(&request)?;
-        let authorized = authorize(peer, &request.container, &request.claim, &service)?;
+        let authorized = authorize(peer, &request.container, &request.claim, &service, token_matches)?;
         let key = Key { id: request.container.clone(), bundle: PathBuf::from(&request.bundle) };
         let place = match self.reserve(&key, &process, started)? {
             Reserved::Place(place) => place,
