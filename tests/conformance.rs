@@ -13,6 +13,7 @@
 //! | `conformance/client.rs` | the command line: shapes, words, exit status |
 //! | `conformance/api.rs` | the HTTP API: status codes, filters, updates, events |
 //! | `conformance/reference.rs` | secrets on services: syntax, defaults, conflicts, in use |
+//! | `conformance/same.rs` | our client and Docker's side by side, byte for byte |
 
 #[path = "conformance/api.rs"]
 mod api;
@@ -24,6 +25,8 @@ mod command;
 mod object;
 #[path = "conformance/reference.rs"]
 mod reference;
+#[path = "conformance/same.rs"]
+mod same;
 #[path = "conformance/target.rs"]
 mod target;
 
@@ -38,7 +41,7 @@ type Case = (&'static str, fn(&Target));
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let cases: Vec<Case> = [object::CASES, client::CASES, api::CASES, reference::CASES].concat();
+    let cases: Vec<Case> = [object::CASES, client::CASES, api::CASES, reference::CASES, same::CASES].concat();
     if arguments.iter().any(|argument| argument == "--list") {
         cases.iter().for_each(|(name, _)| say(&format!("{name}: test")));
         return ExitCode::SUCCESS;

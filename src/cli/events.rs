@@ -4,8 +4,8 @@ use super::args::EventsArguments;
 use super::client::{Agent, encoded};
 use super::error::CliError;
 use super::format;
+use super::object::query;
 use super::report::Report;
-use super::secret::query;
 use super::template::{Template, Value};
 
 /// Runs it until the agent ends the stream, `--until` is reached or nobody reads any more.

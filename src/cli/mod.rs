@@ -11,6 +11,7 @@ mod error;
 mod events;
 mod format;
 mod input;
+mod object;
 mod ps;
 mod report;
 mod secret;

@@ -4,8 +4,8 @@ use super::args::{PsArguments, ServicePs};
 use super::client::Agent;
 use super::error::CliError;
 use super::format::{self, Columns};
+use super::object::{path, rows};
 use super::report::Report;
-use super::secret::{path, rows};
 use super::service::SERVICES;
 use super::template::Value;
 

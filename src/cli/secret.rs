@@ -4,13 +4,14 @@ use std::io::BufRead;
 
 use serde::Serialize;
 
-use super::args::{Filter, Inspect, List, Prune, References, SecretCommand, SecretCreate};
-use super::client::{Agent, encoded};
+use super::args::{Inspect, List, Prune, References, SecretCommand, SecretCreate};
+use super::client::Agent;
 use super::error::CliError;
 use super::format::{self, Columns};
+use super::input;
+use super::object::{collect, label_columns, path, query, rows, shape};
 use super::report::Report;
 use super::template::Value;
-use super::{input, template};
 use crate::model::Labels;
 use crate::sys::linux::process;
 
@@ -111,42 +112,6 @@ fn inspect(arguments: &Inspect, agent: &Agent, report: &mut Report) -> Result<()
     Ok(())
 }
 
-/// The format of `inspect`, `None` for lines for people.
-pub(super) fn shape(arguments: &Inspect) -> Result<Option<&str>, CliError> {
-    match arguments.format.trim_start() {
-        _ if arguments.pretty => Ok(None),
-        "pretty" => Ok(None),
-        format if format.starts_with("pretty") => Err(CliError::PrettyTemplate),
-        _ => Ok(Some(&arguments.format)),
-    }
-}
-
-/// What `prefix` gives for each reference; one that fails is reported and the others go on.
-pub(super) fn collect(
-    kind: &'static str,
-    prefix: &str,
-    references: &[String],
-    agent: &Agent,
-    report: &mut Report,
-) -> Vec<Value> {
-    let mut found = Vec::new();
-    for reference in references {
-        match path(kind, prefix, reference).and_then(|path| agent.get(&path)) {
-            Ok(object) => found.push(object.typed()),
-            Err(error) => report.error(&error),
-        }
-    }
-    found
-}
-
-/// The path of one object.
-pub(super) fn path(kind: &'static str, prefix: &str, reference: &str) -> Result<String, CliError> {
-    match reference {
-        "" => Err(CliError::NoSuch { kind }),
-        reference => Ok(format!("{prefix}{}", encoded(reference))),
-    }
-}
-
 fn pretty_fields(secret: &Value) -> Value {
     let spec = secret.field("Spec").unwrap_or(&Value::Nil);
     let get = |from: &Value, name: &str| from.field(name).cloned().unwrap_or(Value::Nil);
@@ -167,14 +132,6 @@ fn list(arguments: &List, agent: &Agent, report: &mut Report) -> Result<(), CliE
     Ok(())
 }
 
-/// The objects of an answer in natural order of their names, each as a row.
-pub(super) fn rows(answer: Value, name: impl Fn(&Value) -> &str, row: impl Fn(&Value, i128) -> Value) -> Vec<Value> {
-    let Value::List(mut objects) = answer else { return Vec::new() };
-    objects.sort_by(|a, b| format::natural_order(name(a), name(b)));
-    let now = format::now();
-    objects.iter().map(|object| row(object, now)).collect()
-}
-
 fn row(secret: &Value, now: i128) -> Value {
     let spec = secret.field("Spec").unwrap_or(&Value::Nil);
     let (labels, label) = label_columns(spec);
@@ -187,27 +144,6 @@ fn row(secret: &Value, now: i128) -> Value {
         ("UpdatedAt", Value::Text(format::ago(secret.text_of("UpdatedAt"), now))),
         ("Label", label),
     ])
-}
-
-/// The column `Labels` (`k=v,k=v`) and the method `.Label`.
-pub(super) fn label_columns(owner: &Value) -> (Value, Value) {
-    let Some(template::Value::Map(labels)) = owner.field("Labels") else {
-        return (Value::text(""), Value::Label(Some(Default::default())));
-    };
-    let joined: Vec<String> = labels.iter().map(|(key, value)| format!("{key}={value}")).collect();
-    (Value::Text(joined.join(",")), Value::Label(Some(labels.clone())))
-}
-
-/// `?filters=…` as the API wants it: each name with all its values.
-pub(super) fn query(filters: &[Filter]) -> String {
-    if filters.is_empty() {
-        return String::new();
-    }
-    let mut by_name: std::collections::BTreeMap<&str, std::collections::BTreeMap<&str, bool>> = Default::default();
-    for filter in filters {
-        by_name.entry(&filter.name).or_default().insert(&filter.value, true);
-    }
-    format!("?filters={}", encoded(&serde_json::to_string(&by_name).unwrap_or_default()))
 }
 
 fn remove(references: &[String], agent: &Agent, report: &mut Report) {

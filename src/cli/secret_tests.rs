@@ -119,15 +119,6 @@ Updated at:        1970-01-01 00:00:00 +0000 utc
 }
 
 #[test]
-fn filters_become_one_query() {
-    let filter = |name: &str, value: &str| Filter { name: name.into(), value: value.into() };
-    assert_eq!(query(&[]), "");
-    let decoded = "{\"label\":{\"a=1\":true,\"b\":true},\"name\":{\"s\":true}}";
-    let filters = [filter("label", "b"), filter("name", "s"), filter("label", "a=1")];
-    assert_eq!(query(&filters), format!("?filters={}", encoded(decoded)));
-}
-
-#[test]
 fn only_yes_is_yes() {
     assert!(confirmed(&b"y\n"[..]) && confirmed(&b"Y"[..]));
     for answer in [&b""[..], b"\n", b"n\n", b"yes\n", b"\xff\n"] {

@@ -8,8 +8,8 @@ use super::args::{Inspect, List, References, ServiceCommand, ServiceCreate, Serv
 use super::client::Agent;
 use super::error::CliError;
 use super::format::{self, Columns};
+use super::object::{collect, label_columns, path, query, rows, shape};
 use super::report::Report;
-use super::secret::{collect, label_columns, path, query, rows, shape};
 use super::template::Value;
 use crate::model::{Grant, Labels};
 

@@ -20,6 +20,7 @@ pub(crate) const CASES: &[Case] = &[
     ("reference::add_and_remove", add_and_remove),
     ("reference::update_in_place", update_in_place),
     ("reference::in_use", in_use),
+    ("reference::a_service_name_is_unique_without_case", a_service_name_is_unique_without_case),
 ];
 
 fn held(source: &str, target: &str, uid: &str, gid: &str, mode: u64) -> Held {
@@ -227,4 +228,14 @@ fn in_use(target: &Target) {
     target.service_update("one", &["--secret-rm", "s"]).ok();
     target.service_remove("two").ok();
     assert_eq!(target.secret(&["rm", "s"]).ok(), "s");
+}
+
+/// As a secret's; but unlike a secret a service is found by its name in its own case only.
+fn a_service_name_is_unique_without_case(target: &Target) {
+    target.create("s", &[]);
+    target.service_create("Web", &["s"]).ok();
+    target.service_create("weB", &["s"]).fails("service weB already exists");
+    target.service_update("WEB", &["--secret-rm", "s"]).fails("service WEB not found");
+    target.service_remove("web").fails("service web not found");
+    assert_eq!(target.held("Web").len(), 1);
 }
