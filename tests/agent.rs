@@ -185,6 +185,41 @@ fn a_root_key_that_others_could_have_read_is_refused() {
 }
 
 #[test]
+fn a_root_key_that_a_store_needs_is_never_replaced() {
+    let place = Place::new();
+    let agent = place.start();
+    agent.create("db", &base64(b"x"));
+    drop(agent);
+    let key = place.state().join("root.key");
+    let kept = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    let (code, words) = place.refused();
+    assert!(code == 77 && words.contains("is missing, but the store"), "{code} {words}");
+    assert!(!key.exists());
+    std::fs::write(&key, [7; 32]).unwrap();
+    set_mode(&key, 0o600);
+    assert_eq!(place.refused().0, 65);
+    std::fs::write(&key, kept).unwrap();
+    assert_eq!(place.start().get("/secrets/db").status, 200);
+}
+
+#[test]
+fn a_store_that_is_damaged_is_refused() {
+    let place = Place::new();
+    let mut agent = place.start();
+    agent.create("db", &base64(&[7; 4000]));
+    assert!(agent.stop().success());
+    let file = place.state().join("store.redb");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[..middle].fill(0xA5);
+    std::fs::write(&file, bytes).unwrap();
+    let (code, words) = place.refused();
+    assert_eq!(code, 65, "{words}");
+    assert!(!place.admin().exists());
+}
+
+#[test]
 fn a_second_agent_is_refused_and_the_first_goes_on() {
     let place = Place::new();
     let first = place.start();
@@ -419,8 +454,12 @@ fn no_log_level_shows_a_value() {
     agent.post("/secrets/create", &json!({"Name": text, "Data": 7}));
     agent.request("POST", "/secrets/create", &format!("{{\"Name\":\"x\",\"Labels\":\"{text}\"}}"));
     agent.request("POST", "/secrets/create", &format!("{{\"Name\":\"x\",\"Data\":\"{text}"));
-    agent.post("/secrets/db/update?version=1", &json!({"Name": "db", "Data": text, "Labels": {"a": "b"}}));
-    agent.post("/secrets/db/update?version=2", &json!({"Name": "db", "Data": base64(b"other"), "Labels": {}}));
+    let index = || agent.get("/secrets/db").json()["Version"]["Index"].to_string();
+    let update = |data: &str| {
+        let spec = json!({"Name": "db", "Data": data, "Labels": {"a": "b"}});
+        agent.post(&format!("/secrets/db/update?version={}", index()), &spec).status
+    };
+    assert_eq!((update(&text), update(&base64(b"other"))), (200, 400));
     for path in ["/secrets", "/secrets/db", "/events?since=0&until=1"] {
         let answer = agent.get(path);
         assert!(!answer.body.contains(&text) && !answer.body.contains("Data"), "{path}");

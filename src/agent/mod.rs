@@ -6,7 +6,6 @@
 
 pub mod api;
 pub mod catalog;
-pub mod claim;
 pub mod clock;
 pub mod config;
 pub mod delivery;

@@ -9,10 +9,8 @@ use std::path::{Path, PathBuf};
 
 use super::fault::PathFault;
 use super::protected::{self, ProtectionError};
+use crate::seal::{ROOT_KEY_BYTES, RootKey, SealError};
 use crate::secret::{SecretBytes, SecretError};
-
-/// Bytes of a root key.
-pub const ROOT_KEY_BYTES: usize = 32;
 
 /// Why there is no root key.
 #[derive(Debug)]
@@ -35,8 +33,8 @@ pub enum RootKeyError {
     },
     /// The system refused an operation.
     System(PathFault),
-    /// The kernel's generator gave no bytes.
-    Entropy(String),
+    /// No key could be made.
+    Seal(SealError),
     /// No locked memory.
     Memory(SecretError),
 }
@@ -58,7 +56,7 @@ impl fmt::Display for RootKeyError {
                 store.display()
             ),
             Self::System(fault) => write!(f, "root key: {fault}"),
-            Self::Entropy(cause) => write!(f, "root key: the kernel gives no random bytes: {cause}"),
+            Self::Seal(error) => write!(f, "root key: {error}"),
             Self::Memory(error) => write!(f, "root key: {error}"),
         }
     }
@@ -76,7 +74,7 @@ impl From<PathFault> for RootKeyError {
 ///
 /// # Errors
 /// See [`RootKeyError`].
-pub fn load_or_create(path: &Path, store: &Path) -> Result<SecretBytes, RootKeyError> {
+pub fn load_or_create(path: &Path, store: &Path) -> Result<RootKey, RootKeyError> {
     // What a first start that was cut short left: either it never became the key, or it is the key's second name.
     let passing = passing_name(path);
     match std::fs::remove_file(&passing) {
@@ -103,7 +101,7 @@ fn passing_name(path: &Path) -> PathBuf {
 }
 
 /// Reads exactly 32 bytes that are not all zero.
-fn read(mut file: File, path: &Path) -> Result<SecretBytes, RootKeyError> {
+fn read(mut file: File, path: &Path) -> Result<RootKey, RootKeyError> {
     let damaged = |fault| RootKeyError::Damaged { path: path.to_owned(), fault };
     // One byte more than a key has, so that a longer file is seen.
     let mut key = SecretBytes::zeroed(ROOT_KEY_BYTES + 1).map_err(RootKeyError::Memory)?;
@@ -117,17 +115,15 @@ fn read(mut file: File, path: &Path) -> Result<SecretBytes, RootKeyError> {
         }
     }
     key.truncate(filled);
-    match key.expose() {
-        bytes if bytes.len() != ROOT_KEY_BYTES => Err(damaged("does not have exactly 32 bytes")),
-        bytes if bytes.iter().all(|byte| *byte == 0) => Err(damaged("has only zero bytes")),
-        _ => Ok(key),
+    if key.expose().iter().all(|byte| *byte == 0) && filled == ROOT_KEY_BYTES {
+        return Err(damaged("has only zero bytes"));
     }
+    RootKey::from_secret(key).ok_or_else(|| damaged("does not have exactly 32 bytes"))
 }
 
 /// Makes a key under a passing name, brings it to the disk, and only then gives it its own name.
-fn create(path: &Path) -> Result<SecretBytes, RootKeyError> {
-    let mut key = SecretBytes::zeroed(ROOT_KEY_BYTES).map_err(RootKeyError::Memory)?;
-    getrandom::fill(key.expose_mut()).map_err(|error| RootKeyError::Entropy(error.to_string()))?;
+fn create(path: &Path) -> Result<RootKey, RootKeyError> {
+    let key = RootKey::generate().map_err(RootKeyError::Seal)?;
     let passing = passing_name(path);
     let mut file = OpenOptions::new()
         .write(true)

@@ -21,7 +21,7 @@ impl Place {
         self.directory.path().join("store")
     }
 
-    fn load(&self) -> Result<SecretBytes, RootKeyError> {
+    fn load(&self) -> Result<RootKey, RootKeyError> {
         load_or_create(&self.key(), &self.store())
     }
 
@@ -87,5 +87,5 @@ fn a_link_is_no_key() {
 fn what_a_cut_short_start_left_is_no_hindrance() {
     let place = Place::new();
     std::fs::write(place.directory.path().join("root.key.new"), [1; 5]).unwrap();
-    assert_eq!(place.load().unwrap().len(), ROOT_KEY_BYTES);
+    assert_eq!(place.load().unwrap().expose().len(), ROOT_KEY_BYTES);
 }

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::api::Api;
-use super::catalog::{Catalog, CatalogError};
+use super::catalog::{Catalog, CatalogError, Status};
 use super::config::{Config, ConfigError, DEFAULT_FILE, Limits};
 use super::delivery::Deliveries;
 use super::events::Events;
@@ -25,6 +25,7 @@ use super::protected::{self, ProtectionError};
 use super::rootkey::{self, RootKeyError};
 use super::sockets::{self, SocketError};
 use super::{exit, notify};
+use crate::store::{RedbStore, StoreError};
 
 /// Threads that wait for the disk, besides those of the hooks.
 const DISK_THREADS: usize = 32;
@@ -42,6 +43,8 @@ pub enum StartError {
     RootKey(RootKeyError),
     /// What the store holds.
     Catalog(CatalogError),
+    /// The store.
+    Store(StoreError),
     /// A socket.
     Socket(SocketError),
     /// Threads, timers or signals.
@@ -54,9 +57,13 @@ impl StartError {
         match self {
             Self::Config(_) => exit::CONFIG,
             Self::Hardening(_) | Self::Runtime(_) => exit::SYSTEM,
-            Self::Protection(ProtectionError::Taken { .. }) | Self::Socket(SocketError::InUse(_)) => exit::UNAVAILABLE,
+            Self::Protection(ProtectionError::Taken { .. })
+            | Self::Socket(SocketError::InUse(_))
+            | Self::Store(StoreError::InUse(_)) => exit::UNAVAILABLE,
             Self::Protection(_) | Self::RootKey(_) | Self::Socket(SocketError::NotOurs(_)) => exit::PROTECTION,
-            Self::Catalog(_) | Self::Socket(_) => exit::IO,
+            Self::Catalog(error) if error.status() == Status::Corrupt => exit::DAMAGED,
+            Self::Store(StoreError::Damaged { .. } | StoreError::Outdated { .. }) => exit::DAMAGED,
+            Self::Catalog(_) | Self::Store(_) | Self::Socket(_) => exit::IO,
         }
     }
 }
@@ -69,6 +76,7 @@ impl fmt::Display for StartError {
             Self::Protection(error) => error.fmt(f),
             Self::RootKey(error) => error.fmt(f),
             Self::Catalog(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
             Self::Socket(error) => error.fmt(f),
             Self::Runtime(error) => write!(f, "cannot start the event loop: {error}"),
         }
@@ -93,6 +101,7 @@ from!(
     Protection(ProtectionError),
     RootKey(RootKeyError),
     Catalog(CatalogError),
+    Store(StoreError),
     Socket(SocketError)
 );
 
@@ -111,9 +120,9 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     protected::directory(run_dir, 0o711)?;
     let _locks = [protected::lock(state_dir)?, protected::lock(run_dir)?];
 
-    let store_file = state_dir.join("store");
-    let _root_key = rootkey::load_or_create(&config.root_key_file(), &store_file)?;
-    let catalog = Arc::new(Catalog::default());
+    let root_key = rootkey::load_or_create(&config.root_key_file(), &state_dir.join("store.redb"))?;
+    let store = RedbStore::open(state_dir)?;
+    let catalog = Arc::new(Catalog::open(Arc::new(store), root_key)?);
     let events = Arc::new(Events::default());
     let deliveries = Arc::new(Deliveries);
 

@@ -11,12 +11,12 @@ use super::body;
 use super::error::ApiError;
 use super::filters::Filters;
 use super::{Api, Call};
-use crate::agent::catalog::ServiceChange;
-use crate::agent::claim;
+use crate::agent::catalog::{CatalogError, ServiceChange};
 use crate::agent::clock::{now, rfc3339};
 use crate::agent::delivery::Delivery;
 use crate::agent::events::Kind;
 use crate::model::{Grant, Grants, Labels, Mode, ModelError, Owner, SecretName, Service, ServiceName, Target};
+use crate::seal::new_token;
 
 /// One grant as it is written in JSON: all but the source may be missing.
 #[derive(Debug, Serialize, Deserialize)]
@@ -94,12 +94,12 @@ pub(super) async fn create(api: &Api, call: Call) -> Result<Answer, ApiError> {
     let name = ServiceName::parse(&form.name)?;
     let labels = Labels::try_from(form.labels)?;
     let grants = Grants::try_from(grants(form.secrets)?)?;
-    let token = form.require_claim.then(claim::token).transpose().map_err(ApiError::Internal)?;
-    let hash = token.as_ref().map(|token| claim::hash(token));
+    let claim = form.require_claim.then(new_token).transpose().map_err(CatalogError::from)?;
+    let (token, hash) = claim.unzip();
     let service = api.blocking(move |catalog| Ok(catalog.create_service(name, labels, grants, hash, now())?)).await?;
     note(api, "create", peer, &service);
     let made = match token {
-        Some(token) => json!({ "ID": service.id, "Claim": *token }),
+        Some(token) => json!({ "ID": service.id, "Claim": token }),
         None => json!({ "ID": service.id }),
     };
     Ok(Answer::json(StatusCode::CREATED, &made).closing())
@@ -133,7 +133,7 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
     let form: UpdateForm = serde_json::from_slice(&call.body(body::MAX_BODY).await?)?;
     let change = ServiceChange {
         secret_add: grants(form.secret_add)?,
-        secret_rm: form.secret_rm.iter().map(|name| SecretName::parse(name)).collect::<Result<_, _>>()?,
+        secret_rm: form.secret_rm,
         label_add: Labels::try_from(form.label_add)?,
         label_rm: form.label_rm,
     };

@@ -1,0 +1,98 @@
+//! Erasing: a fresh file with the live records takes the old one's name, and the old one is overwritten.
+//!
+//! Steps: write `store.redb.new` · link the old file as `store.redb.old` · rename the new one to `store.redb` (the commit) · sync
+//! the directory · overwrite and unlink `store.redb.old`. After a crash at any point [`finish`] sweeps up what is left.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use super::db::Db;
+use super::{Batch, Revision, STORE_FILE, StoreError, private_file, sync_dir};
+
+const NEW_FILE: &str = "store.redb.new";
+const OLD_FILE: &str = "store.redb.old";
+
+/// Makes an empty store file at `path`, in one step for whoever looks.
+pub(super) fn create(dir: &Path, path: &Path) -> Result<(), StoreError> {
+    let new = dir.join(NEW_FILE);
+    drop(Db::create(&new)?);
+    rename(&new, path)?;
+    sync_dir(dir)
+}
+
+/// Writes the records of `old` with the changes of `batch` to a fresh file and gives it the store's name. The old file is
+/// then `store.redb.old`, for [`finish`] once the directory is synced. After an error the store is as it was.
+pub(super) fn rewrite(dir: &Path, old: &Db, batch: &Batch, revision: Revision) -> Result<Db, StoreError> {
+    let (new_path, old_path, path) = (dir.join(NEW_FILE), dir.join(OLD_FILE), dir.join(STORE_FILE));
+    wipe(&new_path)?;
+    let written = Db::create(&new_path).and_then(|new| {
+        new.fill_from(old, batch, revision)?;
+        remove(&old_path)?;
+        fs::hard_link(&path, &old_path).map_err(failed("link", &old_path))?;
+        Ok(new)
+    });
+    let renamed = written.and_then(|new| {
+        rename(&new_path, &path)?;
+        Ok(new.renamed(&path))
+    });
+    if renamed.is_err() {
+        // That error is the one to tell; what is left is swept up at the next erasing or open.
+        let _ = remove(&old_path);
+        let _ = wipe(&new_path);
+    }
+    renamed
+}
+
+/// Overwrites and removes what an erasing left behind.
+pub(super) fn finish(dir: &Path) -> Result<(), StoreError> {
+    let (old_path, path) = (dir.join(OLD_FILE), dir.join(STORE_FILE));
+    if same_file(&old_path, &path) {
+        // A crash before the rename: the old file is still the store.
+        remove(&old_path)?;
+    }
+    wipe(&old_path)?;
+    wipe(&dir.join(NEW_FILE))
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let id = |path: &Path| fs::symlink_metadata(path).map(|data| (data.dev(), data.ino())).ok();
+    id(one).is_some_and(|one| id(other) == Some(one))
+}
+
+/// Overwrites a file with zeros, syncs it and unlinks it; a file that is not there is wiped already.
+fn wipe(path: &Path) -> Result<(), StoreError> {
+    if fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(());
+    }
+    let overwrite = |mut file: File| {
+        let zeros = [0; 64 * 1024];
+        let mut left = file.metadata()?.len();
+        while left > 0 {
+            let step = left.min(zeros.len() as u64);
+            // `step` is at most the length of `zeros`.
+            file.write_all(&zeros[..usize::try_from(step).unwrap_or(zeros.len())])?;
+            left -= step;
+        }
+        file.sync_data()
+    };
+    private_file(path).and_then(overwrite).map_err(failed("overwrite", path))?;
+    remove(path)
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
+    fs::rename(from, to).map_err(failed("rename", from))
+}
+
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path: PathBuf = path.to_owned();
+    move |cause| StoreError::Io { doing, path, cause }
+}
