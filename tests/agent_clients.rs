@@ -4,20 +4,16 @@
 mod running_agent;
 
 use std::io::{Read, Write};
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
 
-use running_agent::{AGENT, Answer, Place, base64, run};
+use running_agent::{AGENT, Answer, Place, base64, run, set_mode};
 use serde_json::json;
 
 /// A user and a group that every Debian has and that have no rights here.
 const NOBODY: &str = "65534";
 const DAEMON_GROUP: &str = "daemon";
-
-fn set_mode(path: &Path, mode: u32) {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
-}
 
 #[test]
 fn bodies_are_bounded_before_they_are_read() {

@@ -25,7 +25,7 @@ impl Place {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         // Others may pass through, as they may through /run and /var/lib.
-        std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+        set_mode(directory.path(), 0o755);
         Self { directory }
     }
 
@@ -259,6 +259,11 @@ pub fn run(command: &mut Command, package: &str) -> Output {
     command.output().unwrap_or_else(|error| {
         panic!("cannot run {:?}: {error}; apt-get install -y {package}", command.get_program());
     })
+}
+
+/// Gives a file or directory this mode.
+pub fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
 /// Standard base64 with padding.
