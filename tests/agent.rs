@@ -1,29 +1,19 @@
-//! The agent from the outside: how it starts, what it refuses to start with, who may talk to it, and how it ends.
+//! The agent from the outside: how it starts, what it refuses to start with, and how it ends.
 #![allow(clippy::unwrap_used)] // a test may end where it stands
 
 mod running_agent;
 
 use std::io::{Read, Write};
-use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{FileExt, MetadataExt, PermissionsExt, chown, symlink};
+use std::os::unix::fs::{MetadataExt, chown, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
-use std::time::Instant;
 
 use nix::sys::signal::Signal;
-use running_agent::{AGENT, Answer, LIMIT, Place, base64, run};
+use running_agent::{AGENT, Answer, Place, base64, run, set_mode};
 use serde_json::json;
-
-/// A user and a group that every Debian has and that have no rights here.
-const NOBODY: &str = "65534";
-const DAEMON_GROUP: &str = "daemon";
 
 fn mode(path: &Path) -> u32 {
     std::fs::symlink_metadata(path).unwrap().mode() & 0o7777
-}
-
-fn set_mode(path: &Path, mode: u32) {
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
 }
 
 #[test]
@@ -71,35 +61,6 @@ fn a_process_of_the_same_user_cannot_look_into_it() {
     open.wait().unwrap();
     assert_eq!(seen, (true, false));
     agent.log.wait_for("the agent has no CAP_IPC_LOCK");
-}
-
-/// Whether `wanted` stands anywhere in the memory of the process `pid`.
-fn in_memory(pid: nix::unistd::Pid, wanted: &[u8]) -> bool {
-    let memory = std::fs::File::open(format!("/proc/{pid}/mem")).unwrap();
-    let maps = std::fs::read_to_string(format!("/proc/{pid}/maps")).unwrap();
-    maps.lines().filter(|line| line.split(' ').nth(1).unwrap().starts_with('r')).any(|line| {
-        let (start, end) = line.split(' ').next().unwrap().split_once('-').unwrap();
-        let [start, end] = [start, end].map(|bound| u64::from_str_radix(bound, 16).unwrap());
-        let mut bytes = vec![0; usize::try_from(end - start).unwrap()];
-        // Some of the kernel's own mappings cannot be read.
-        memory.read_exact_at(&mut bytes, start).is_ok() && bytes.windows(wanted.len()).any(|window| window == wanted)
-    })
-}
-
-#[test]
-fn a_value_does_not_stay_in_its_memory() {
-    let place = Place::new();
-    let agent = place.start();
-    let value = b"0123-marker-4567-marker-89ab-marker-cdef";
-    agent.create("db", &base64(value));
-    assert!(in_memory(agent.pid(), place.state().as_os_str().as_bytes()), "the search finds nothing at all");
-    // The answer is there before the connection's buffers are gone: look until they are.
-    let deadline = Instant::now() + LIMIT;
-    for left in [&value[8..32], &base64(value).as_bytes()[8..40]] {
-        while in_memory(agent.pid(), left) {
-            assert!(Instant::now() < deadline, "still in memory: {}", String::from_utf8_lossy(left));
-        }
-    }
 }
 
 #[test]
@@ -185,6 +146,41 @@ fn a_root_key_that_others_could_have_read_is_refused() {
 }
 
 #[test]
+fn a_root_key_that_a_store_needs_is_never_replaced() {
+    let place = Place::new();
+    let agent = place.start();
+    agent.create("db", &base64(b"x"));
+    drop(agent);
+    let key = place.state().join("root.key");
+    let kept = std::fs::read(&key).unwrap();
+    std::fs::remove_file(&key).unwrap();
+    let (code, words) = place.refused();
+    assert!(code == 77 && words.contains("is missing, but the store"), "{code} {words}");
+    assert!(!key.exists());
+    std::fs::write(&key, [7; 32]).unwrap();
+    set_mode(&key, 0o600);
+    assert_eq!(place.refused().0, 65);
+    std::fs::write(&key, kept).unwrap();
+    assert_eq!(place.start().get("/secrets/db").status, 200);
+}
+
+#[test]
+fn a_store_that_is_damaged_is_refused() {
+    let place = Place::new();
+    let mut agent = place.start();
+    agent.create("db", &base64(&[7; 4000]));
+    assert!(agent.stop().success());
+    let file = place.state().join("store.redb");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[..middle].fill(0xA5);
+    std::fs::write(&file, bytes).unwrap();
+    let (code, words) = place.refused();
+    assert_eq!(code, 65, "{words}");
+    assert!(!place.admin().exists());
+}
+
+#[test]
 fn a_second_agent_is_refused_and_the_first_goes_on() {
     let place = Place::new();
     let first = place.start();
@@ -263,140 +259,6 @@ fn sigint_ends_a_stream_of_events() {
 }
 
 #[test]
-fn bodies_are_bounded_before_they_are_read() {
-    let place = Place::new();
-    let agent = place.start();
-    let announced = |path: &str, length: u64| {
-        let mut stream = agent.connect();
-        let head = format!("POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n\r\n");
-        stream.write_all(head.as_bytes()).unwrap();
-        Answer::read(stream)
-    };
-    // Nothing of the body is sent: the announcement is enough.
-    assert_eq!(announced("/secrets/create", 1536 * 1024 + 1).status, 413);
-    assert_eq!(announced("/secrets/x/update?version=1", 1 << 40).status, 413);
-    assert_eq!(announced("/runsecrets/v1/services/create", 64 * 1024 + 1).status, 413);
-
-    let mut stream = agent.connect();
-    // Ends by itself once the agent has answered and closed.
-    let _ = stream.write_all(format!("GET /_ping HTTP/1.1\r\nX: {}\r\n\r\n", "x".repeat(512 * 1024)).as_bytes());
-    assert_eq!(Answer::read(stream).status, 431);
-
-    let mut stream = agent.connect();
-    stream.write_all(b"POST /secrets/create HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n").unwrap();
-    let chunk = [b"10000\r\n".as_slice(), &[b' '; 0x10000], b"\r\n"].concat();
-    // Ends by itself once the agent has answered and closed.
-    for _ in 0..64 {
-        if stream.write_all(&chunk).is_err() {
-            break;
-        }
-    }
-    assert_eq!(Answer::read(stream).status, 413);
-
-    let create = |name: &str, bytes: usize| {
-        agent.post("/secrets/create", &json!({"Name": name, "Data": base64(&vec![7; bytes])}))
-    };
-    assert_eq!(create("largest", 511_999).status, 201);
-    for (name, bytes) in [("larger", 512_000), ("far-larger", 1_000_000), ("empty", 0)] {
-        let answer = create(name, bytes);
-        assert_eq!(answer.status, 400);
-        assert_eq!(answer.message(), "secret data must be larger than 0 and less than 512000 bytes");
-    }
-}
-
-#[test]
-fn slow_clients_are_let_go() {
-    let place = Place::new();
-    place.configure("[limits]\nheader-seconds = 1\nbody-seconds = 1\n");
-    let agent = place.start();
-    let mut slow_head = agent.connect();
-    slow_head.write_all(b"GET /_ping HT").unwrap();
-    let mut idle = agent.connect();
-    let mut slow_body = agent.connect();
-    slow_body.write_all(b"POST /secrets/create HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{").unwrap();
-    let mut got = String::new();
-    slow_head.read_to_string(&mut got).unwrap();
-    idle.read_to_string(&mut got).unwrap();
-    assert_eq!(got, "");
-    assert_eq!(Answer::read(slow_body).status, 408);
-}
-
-#[test]
-fn a_flood_of_connections_is_dropped_and_the_rest_is_served() {
-    let place = Place::new();
-    place.configure("[limits]\napi-connections = 2\n");
-    let agent = place.start();
-    let mut held: Vec<_> = (0..2)
-        .map(|_| {
-            let mut stream = agent.connect();
-            stream.write_all(b"GET /_ping HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
-            let mut first = [0; 12];
-            stream.read_exact(&mut first).unwrap();
-            stream
-        })
-        .collect();
-    let mut dropped = 0;
-    for _ in 0..200 {
-        let mut got = [0; 1];
-        // A reset is as good an end as an orderly one.
-        dropped += usize::from(agent.connect().read(&mut got).unwrap_or(0) == 0);
-    }
-    assert_eq!(dropped, 200);
-    agent.log.wait_for("dropped a connection: too many at one time");
-    let lines = agent.log.text().matches("too many at one time").count();
-    assert!(lines < 100, "{lines} lines for 200 connections");
-    let mut still = held.pop().unwrap();
-    still.write_all(b"GET /version HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").unwrap();
-    let mut rest = String::new();
-    still.read_to_string(&mut rest).unwrap();
-    assert!(rest.contains("\"ApiVersion\""), "{rest}");
-    drop(held);
-    // The agent sees the ends in its own time; until then it drops us.
-    while agent.connect().write_all(b"GET /_ping HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n").is_err() {}
-}
-
-#[test]
-fn without_descriptors_it_waits_and_goes_on() {
-    let place = Place::new();
-    place.configure("[limits]\napi-connections = 100\n");
-    let started = place.command();
-    let mut limited = Command::new("prlimit");
-    let agent = place.start_with(limited.arg("--nofile=32:32").arg(AGENT).args(started.get_args()));
-    let held: Vec<_> = (0..64).map(|_| agent.connect()).collect();
-    agent.log.wait_for("cannot accept a connection");
-    drop(held);
-    assert_eq!(agent.get("/_ping").status, 200);
-    let lines = agent.log.text().matches("cannot accept").count();
-    assert!(lines < 50, "{lines} lines");
-}
-
-#[test]
-fn only_root_and_the_group_are_let_in_whatever_the_mode_of_the_socket() {
-    let place = Place::new();
-    place.configure(&format!("[api]\ngroup = \"{DAEMON_GROUP}\"\n"));
-    let agent = place.start();
-    assert_eq!(mode(&place.admin()), 0o660);
-    let daemon = std::fs::metadata(place.admin()).unwrap().gid();
-    assert_ne!(daemon, 0);
-    let ping = |socket: &Path, groups: &[&str]| {
-        let mut command = Command::new("setpriv");
-        command.args(["--reuid", NOBODY, "--regid", NOBODY]).args(groups);
-        command.args(["curl", "-sS", "http://x/_ping", "--unix-socket"]).arg(socket);
-        run(&mut command, "util-linux curl").stdout
-    };
-    let member = format!("--groups={daemon}");
-    assert_eq!(ping(&place.admin(), &[&member]), b"OK");
-    // With the mode out of the way, the credentials alone decide.
-    set_mode(&place.admin(), 0o666);
-    set_mode(&place.hook(), 0o666);
-    assert_eq!(ping(&place.admin(), &["--clear-groups"]), b"");
-    agent.log.wait_for("refused: not root, not in the group socket=\"agent.sock\" uid=65534");
-    assert_eq!(ping(&place.hook(), &[&member]), b"");
-    agent.log.wait_for("refused: not root, not in the group socket=\"hook.sock\" uid=65534");
-    assert_eq!(ping(&place.admin(), &[&member]), b"OK");
-}
-
-#[test]
 fn log_lines_can_be_json() {
     let place = Place::new();
     let mut agent = place.start_with(place.command().args(["--log-format", "json"]));
@@ -406,63 +268,6 @@ fn log_lines_can_be_json() {
     for line in agent.log.text().lines() {
         serde_json::from_str::<serde_json::Value>(line).unwrap_or_else(|_| panic!("{line}"));
     }
-}
-
-#[test]
-fn no_log_level_shows_a_value() {
-    let place = Place::new();
-    place.configure("[log]\nlevel = \"trace\"\n");
-    let mut agent = place.start();
-    let value = b"correct-horse-battery-staple";
-    let text = base64(value);
-    agent.create("db", &text);
-    agent.post("/secrets/create", &json!({"Name": text, "Data": 7}));
-    agent.request("POST", "/secrets/create", &format!("{{\"Name\":\"x\",\"Labels\":\"{text}\"}}"));
-    agent.request("POST", "/secrets/create", &format!("{{\"Name\":\"x\",\"Data\":\"{text}"));
-    agent.post("/secrets/db/update?version=1", &json!({"Name": "db", "Data": text, "Labels": {"a": "b"}}));
-    agent.post("/secrets/db/update?version=2", &json!({"Name": "db", "Data": base64(b"other"), "Labels": {}}));
-    for path in ["/secrets", "/secrets/db", "/events?since=0&until=1"] {
-        let answer = agent.get(path);
-        assert!(!answer.body.contains(&text) && !answer.body.contains("Data"), "{path}");
-    }
-    agent.stop();
-    agent.log.wait_for("SIGTERM");
-    let log = agent.log.text();
-    assert!(log.contains("secret create") && log.contains("POST /secrets/create"), "{log}");
-    for shown in ["correct-horse", text.as_str(), &text[..text.len() - 4]] {
-        assert!(!log.contains(shown), "{log}");
-    }
-}
-
-#[test]
-fn garbage_is_no_reason_to_fall() {
-    let place = Place::new();
-    let agent = place.start();
-    for garbage in [&b"\0\0\0\0\r\n\r\n"[..], b"GET\r\n\r\n", b"\xff\xfe\xfd /_ping HTTP/1.1\r\n\r\n", &[b'A'; 70_000]]
-    {
-        for mut stream in [agent.connect(), agent.connect_hook()] {
-            // It may be refused before all of it is sent.
-            let _ = stream.write_all(garbage);
-            let _ = stream.shutdown(std::net::Shutdown::Write);
-            let _ = stream.read_to_end(&mut Vec::new());
-        }
-    }
-    for path in ["/secrets/%ff%00", "/secrets/%", "/secrets?filters=%ff", "/events?since=%ff", "/v1.41"] {
-        let status = agent.get(path).status;
-        assert!((400..=501).contains(&status) && status != 500, "{path}: {status}");
-    }
-    assert_eq!(agent.get("/_ping").body, "OK");
-}
-
-#[test]
-fn a_hooks_connection_is_taken_and_let_go() {
-    let place = Place::new();
-    let agent = place.start();
-    let mut stream = agent.connect_hook();
-    stream.shutdown(std::net::Shutdown::Write).unwrap();
-    let mut got = Vec::new();
-    stream.read_to_end(&mut got).unwrap();
-    assert_eq!(agent.get("/_ping").status, 200);
 }
 
 #[test]

@@ -172,10 +172,9 @@ fn docker_events_shows_the_past_and_what_follows() {
         (&json!("secret"), &json!("create"), &json!("swarm"))
     );
     assert_eq!(create["Actor"], json!({"ID": id, "Attributes": {"name": "after"}}));
-    assert_eq!(
-        agent.post("/secrets/after/update?version=1", &json!({"Name": "after", "Labels": {"a": "b"}})).status,
-        200
-    );
+    let index = &agent.get("/secrets/after").json()["Version"]["Index"];
+    let path = format!("/secrets/after/update?version={index}");
+    assert_eq!(agent.post(&path, &json!({"Name": "after", "Labels": {"a": "b"}})).status, 200);
     assert_eq!(next()["Action"], json!("update"));
     succeeded(&place, &["secret", "rm", "after"], b"");
     assert_eq!(next()["Action"], json!("remove"));

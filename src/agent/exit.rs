@@ -4,6 +4,8 @@
 pub const OK: u8 = 0;
 /// EX_USAGE: the command line is wrong.
 pub const USAGE: u8 = 64;
+/// EX_DATAERR: the store is not what was written to it, or not this root key's.
+pub const DAMAGED: u8 = 65;
 /// EX_UNAVAILABLE: another agent has this state or run directory.
 pub const UNAVAILABLE: u8 = 69;
 /// EX_SOFTWARE: a failure of the agent's own.

@@ -11,6 +11,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
    0  ended by SIGTERM or SIGINT; containers keep their secrets
   64  the command line is wrong
+  65  the store is not what was written to it, or not this root key's
   69  another agent has the state or run directory
   70  a failure of the agent's own
   71  the system refused something that it should not

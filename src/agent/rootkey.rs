@@ -33,8 +33,8 @@ pub enum RootKeyError {
     },
     /// The system refused an operation.
     System(PathFault),
-    /// A new key could not be made.
-    Generate(SealError),
+    /// No key could be made.
+    Seal(SealError),
     /// No locked memory.
     Memory(SecretError),
 }
@@ -56,7 +56,7 @@ impl fmt::Display for RootKeyError {
                 store.display()
             ),
             Self::System(fault) => write!(f, "root key: {fault}"),
-            Self::Generate(error) => write!(f, "root key: {error}"),
+            Self::Seal(error) => write!(f, "root key: {error}"),
             Self::Memory(error) => write!(f, "root key: {error}"),
         }
     }
@@ -115,17 +115,15 @@ fn read(mut file: File, path: &Path) -> Result<RootKey, RootKeyError> {
         }
     }
     key.truncate(filled);
-    let zeroes = key.expose().iter().all(|byte| *byte == 0);
-    match RootKey::from_secret(key) {
-        None => Err(damaged("does not have exactly 32 bytes")),
-        Some(_) if zeroes => Err(damaged("has only zero bytes")),
-        Some(key) => Ok(key),
+    if key.expose().iter().all(|byte| *byte == 0) && filled == ROOT_KEY_BYTES {
+        return Err(damaged("has only zero bytes"));
     }
+    RootKey::from_secret(key).ok_or_else(|| damaged("does not have exactly 32 bytes"))
 }
 
 /// Makes a key under a passing name, brings it to the disk, and only then gives it its own name.
 fn create(path: &Path) -> Result<RootKey, RootKeyError> {
-    let key = RootKey::generate().map_err(RootKeyError::Generate)?;
+    let key = RootKey::generate().map_err(RootKeyError::Seal)?;
     let passing = passing_name(path);
     let mut file = OpenOptions::new()
         .write(true)

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::api::Api;
-use super::catalog::{Catalog, CatalogError};
+use super::catalog::{Catalog, CatalogError, Status};
 use super::config::{Bounded, Config, ConfigError, DEFAULT_FILE, Limits};
 use super::delivery::{self, Deliveries, DeliveryError};
 use super::events::Events;
@@ -28,8 +28,6 @@ use super::sockets::{self, SocketError};
 use super::{exit, notify};
 use crate::store::{RedbStore, StoreError};
 
-/// The sealed store's directory in the state directory.
-const STORE_DIR: &str = "store";
 /// Threads that wait for the disk.
 const DISK_THREADS: usize = 32;
 
@@ -62,11 +60,13 @@ impl StartError {
         match self {
             Self::Config(_) => exit::CONFIG,
             Self::Hardening(_) | Self::Delivery(_) | Self::Runtime(_) => exit::SYSTEM,
-            Self::Protection(ProtectionError::Taken { .. }) | Self::Socket(SocketError::InUse(_)) => exit::UNAVAILABLE,
+            Self::Protection(ProtectionError::Taken { .. })
+            | Self::Socket(SocketError::InUse(_))
+            | Self::Store(StoreError::InUse(_)) => exit::UNAVAILABLE,
             Self::Protection(_) | Self::RootKey(_) | Self::Socket(SocketError::NotOurs(_)) => exit::PROTECTION,
-            Self::Store(StoreError::InUse(_)) => exit::UNAVAILABLE,
-            Self::Store(StoreError::Exposed { .. }) => exit::PROTECTION,
-            Self::Store(_) | Self::Catalog(_) | Self::Socket(_) => exit::IO,
+            Self::Catalog(error) if error.status() == Status::Corrupt => exit::DAMAGED,
+            Self::Store(StoreError::Damaged { .. } | StoreError::Outdated { .. }) => exit::DAMAGED,
+            Self::Catalog(_) | Self::Store(_) | Self::Socket(_) => exit::IO,
         }
     }
 }
@@ -125,9 +125,8 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     protected::directory(run_dir, 0o711)?;
     let _locks = [protected::lock(state_dir)?, protected::lock(run_dir)?];
 
-    let store_dir = state_dir.join(STORE_DIR);
-    let root_key = rootkey::load_or_create(&config.root_key_file(), &store_dir)?;
-    let store = RedbStore::open(&store_dir)?;
+    let root_key = rootkey::load_or_create(&config.root_key_file(), &state_dir.join("store.redb"))?;
+    let store = RedbStore::open(state_dir)?;
     let catalog = Arc::new(Catalog::open(Arc::new(store), root_key)?);
     let events = Arc::new(Events::default());
     let settings = delivery::Settings {

@@ -25,7 +25,7 @@ impl Place {
     pub fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         // Others may pass through, as they may through /run and /var/lib.
-        std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
+        set_mode(directory.path(), 0o755);
         Self { directory }
     }
 
@@ -169,16 +169,22 @@ impl Agent {
 
     /// One request and its answer.
     pub fn request(&self, method: &str, path: &str, body: &str) -> Answer {
-        let mut stream = self.connect();
+        self.try_request(method, path, body).unwrap_or_else(|| panic!("no answer to {method} {path}"))
+    }
+
+    /// One request and its answer; `None` when the agent is gone before it has answered.
+    pub fn try_request(&self, method: &str, path: &str, body: &str) -> Option<Answer> {
+        let mut stream = UnixStream::connect(&self.admin).ok()?;
+        stream.set_read_timeout(Some(LIMIT)).ok()?;
         let length = body.len();
         let head = format!(
             "{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: {length}\r\n\
              Connection: close\r\n\r\n"
         );
-        stream.write_all(head.as_bytes()).unwrap();
+        stream.write_all(head.as_bytes()).ok()?;
         // The agent may answer and close before it has read a body that it refuses.
         let _ = stream.write_all(body.as_bytes());
-        Answer::read(stream)
+        Answer::try_read(stream)
     }
 
     pub fn get(&self, path: &str) -> Answer {
@@ -220,14 +226,18 @@ pub struct Answer {
 
 impl Answer {
     /// Reads to the end of the connection.
-    pub fn read(mut stream: UnixStream) -> Self {
+    pub fn read(stream: UnixStream) -> Self {
+        Self::try_read(stream).expect("an HTTP answer before the end of the connection")
+    }
+
+    fn try_read(mut stream: UnixStream) -> Option<Self> {
         let mut bytes = Vec::new();
         // A reset after the answer is the end as well.
         let _ = stream.read_to_end(&mut bytes);
         let text = String::from_utf8(bytes).unwrap();
-        let (head, body) = text.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no HTTP answer: {text:?}"));
+        let (head, body) = text.split_once("\r\n\r\n")?;
         let status = head.split(' ').nth(1).unwrap().parse().unwrap();
-        Self { status, head: head.to_owned(), body: body.to_owned() }
+        Some(Self { status, head: head.to_owned(), body: body.to_owned() })
     }
 
     pub fn json(&self) -> serde_json::Value {
@@ -249,6 +259,11 @@ pub fn run(command: &mut Command, package: &str) -> Output {
     command.output().unwrap_or_else(|error| {
         panic!("cannot run {:?}: {error}; apt-get install -y {package}", command.get_program());
     })
+}
+
+/// Gives a file or directory this mode.
+pub fn set_mode(path: &Path, mode: u32) {
+    std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
 /// Standard base64 with padding.

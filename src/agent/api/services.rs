@@ -11,7 +11,7 @@ use super::body;
 use super::error::ApiError;
 use super::filters::Filters;
 use super::{Api, Call};
-use crate::agent::catalog::ServiceChange;
+use crate::agent::catalog::{CatalogError, ServiceChange};
 use crate::agent::clock::{now, rfc3339};
 use crate::agent::delivery::Delivery;
 use crate::agent::events::Kind;
@@ -94,9 +94,8 @@ pub(super) async fn create(api: &Api, call: Call) -> Result<Answer, ApiError> {
     let name = ServiceName::parse(&form.name)?;
     let labels = Labels::try_from(form.labels)?;
     let grants = Grants::try_from(grants(form.secrets)?)?;
-    let token =
-        form.require_claim.then(new_token).transpose().map_err(|error| ApiError::Internal(error.to_string()))?;
-    let (token, hash) = token.unzip();
+    let claim = form.require_claim.then(new_token).transpose().map_err(CatalogError::from)?;
+    let (token, hash) = claim.unzip();
     let service = api.blocking(move |catalog| Ok(catalog.create_service(name, labels, grants, hash, now())?)).await?;
     note(api, "create", peer, &service);
     let made = match token {
