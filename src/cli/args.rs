@@ -257,14 +257,7 @@ fn filter(text: &str) -> Result<Filter, &'static str> {
 }
 
 fn label(text: &str) -> Result<String, ModelError> {
-    match Labels::parse([text]) {
-        Ok(_) => Ok(text.to_owned()),
-        // Docker's words name the key alone.
-        Err(ModelError::LabelWhiteSpace(_)) => {
-            Err(ModelError::LabelWhiteSpace(text.split('=').next().unwrap_or_default().to_owned()))
-        }
-        Err(error) => Err(error),
-    }
+    Labels::parse([text]).map(|_| text.to_owned())
 }
 
 /// Reads the command line.

@@ -87,8 +87,8 @@ pub(super) async fn list(api: &Api, call: Call) -> Result<Answer, ApiError> {
     let mut secrets = api.blocking(|catalog| Ok(catalog.secrets())).await?;
     secrets.retain(|secret| {
         filters.any("id", |id| secret.id.as_str().starts_with(id.as_str()))
-            && filters.any("name", |name| secret.name.as_str().starts_with(name.as_str()))
-            && filters.any("names", |name| secret.name.as_str() == name)
+            && filters.any("name", |name| secret.name.folded().starts_with(&name.to_ascii_lowercase()))
+            && filters.any("names", |name| secret.name.as_str().eq_ignore_ascii_case(name))
             && filters.all("label", |label| secret.labels.matches(label))
     });
     secrets.sort_by(|a, b| a.name.cmp(&b.name));

@@ -90,10 +90,12 @@ impl<T> Default for Shelf<T> {
 }
 
 impl<T: Object> Shelf<T> {
-    /// Docker's order: full id, full name, unique id prefix. A name is found in the case it was given in only.
+    /// Docker's order: full id, full name, unique id prefix. A secret is found by its name in any case, a service only in
+    /// the case it was given in, as in Docker.
     pub(super) fn find(&self, reference: &str) -> Result<&T, CatalogError> {
         let exact = Id::parse(reference).ok().and_then(|id| self.objects.get(&id));
-        let named = || self.named(reference).filter(|object| object.name() == reference);
+        let any_case = matches!(T::SORT, Sort::Secret);
+        let named = || self.named(reference).filter(|object| any_case || object.name() == reference);
         if let Some(object) = exact.or_else(named) {
             return Ok(object);
         }
