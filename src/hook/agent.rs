@@ -40,6 +40,13 @@ impl Agent {
         Ok(self.0.send(message, fds)?)
     }
 
+    /// Tells the agent why this hook gives up, unless that is what the agent said; nobody waits for an answer.
+    pub(super) fn lament(&self, error: &HookError) {
+        if !matches!(error, HookError::Refused { .. } | HookError::Exchange(_)) {
+            let _ = self.tell(&HookRequest::Failed { reason: error.to_string() }, &[]);
+        }
+    }
+
     /// Sends `request`, and returns the answer with the descriptors beside it; a refusal is an error.
     pub(super) fn ask(&self, request: &HookRequest) -> Result<(AgentReply, Vec<OwnedFd>), HookError> {
         // An agent that has answered an earlier message already has hung up: its words are there to be read.

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use crate::deliver::linux::{Attached, Existing, look_up};
 use crate::model::ContainerId;
-use crate::oci::{Config, State};
+use crate::oci::State;
 use crate::sys::linux::path::Dir;
 use crate::sys::linux::pidfd::{MountNamespace, Process};
 use crate::wire::{AgentReply, Deliver, HookRequest, Layout, PROTOCOL, Surroundings};
@@ -39,8 +39,15 @@ pub(super) fn deliver(arguments: &Arguments) -> Result<(), HookError> {
     agent.tell(&HookRequest::Deliver(request), &[init.as_fd()])?;
     trace.step("claim");
 
-    init.enter_mount_namespace().map_err(|cause| HookError::Enter { cause })?;
-    let rootfs = open_rootfs(bundle, &config)?;
+    init.enter_mount_namespace()
+        .map_err(|cause| HookError::Enter { cause })
+        .and_then(|()| attach(&agent, &rootfs(bundle, &config)?, &mut trace))
+        .inspect_err(|error| agent.lament(error))
+}
+
+/// Asks for the mounts of a claim that has been made, and attaches them. In the container's mount namespace.
+fn attach(agent: &Agent, rootfs: &Path, trace: &mut Trace) -> Result<(), HookError> {
+    let rootfs = Dir::root(rootfs).map_err(|cause| HookError::Rootfs { path: rootfs.to_owned(), cause })?;
     let existing = Existing::below(&rootfs)?;
     let layout = existing.layout(&rootfs)?;
     trace.step("enter");
@@ -81,9 +88,4 @@ fn refuse_shared_mount_namespace(init: &Process) -> Result<(), HookError> {
     let failed = |cause| HookError::Init { pid: init.pid(), cause };
     let own = MountNamespace::own().map_err(failed)?;
     if init.mount_namespace().map_err(failed)? == own { Err(HookError::SharedMountNamespace) } else { Ok(()) }
-}
-
-fn open_rootfs(bundle: &Path, config: &Config) -> Result<Dir, HookError> {
-    let path = rootfs(bundle, config)?;
-    Dir::root(&path).map_err(|cause| HookError::Rootfs { path, cause })
 }

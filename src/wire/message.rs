@@ -31,6 +31,12 @@ pub enum HookRequest {
         /// The mount points that had to be made, in the order in which they were.
         made: Vec<MadePoint>,
     },
+    /// The hook could not go on, in the words that it prints. There is no answer: crun, for one, shows a hook's words to
+    /// nobody, so that the agent's log is where an operator finds them.
+    Failed {
+        /// One line.
+        reason: String,
+    },
     /// A container has stopped.
     Withdraw {
         /// Its id.

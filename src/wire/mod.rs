@@ -12,7 +12,7 @@
 //!                                     <-  Lookup            only if a grant names its owner by name
 //! Owners                              ->
 //!                                     <-  Mounts + fds      one descriptor a mount, in order; on record by now
-//! Attached                            ->
+//! Attached                            ->                    or Failed, in place of any message after Deliver
 //!
 //! Withdraw                            ->
 //!                                     <-  Withdrawn         the mount points that are to be removed

@@ -51,7 +51,8 @@ impl Bundle {
                 mount("/dev/pts", "devpts", &["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620"]),
                 mount("/sys", "sysfs", &["nosuid", "noexec", "nodev", "ro"]),
             ],
-            "annotations": {},
+            // crun shows what a hook says only where this tells it to.
+            "annotations": {"run.oci.hooks.stderr": "/dev/stderr"},
             "linux": {"namespaces": namespaces, "maskedPaths": ["/proc/kcore"], "readonlyPaths": ["/proc/sys"]},
         });
         let directory = Rc::new(tempfile::tempdir().unwrap());

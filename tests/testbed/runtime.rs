@@ -85,7 +85,10 @@ impl Container {
         let (out, err) = (container.bundle.join("out"), container.bundle.join("err"));
         let mut command = container.command();
         command.args(["run", "--detach", "--bundle"]).arg(&container.bundle).arg(&container.id);
-        command.stdin(Stdio::null()).stdout(File::create(&out).unwrap()).stderr(File::create(&err).unwrap());
+        let _ = (std::fs::remove_file(&out), std::fs::remove_file(&err));
+        // In append mode: crun opens it a second time for its hooks.
+        let open = |path: &Path| File::options().append(true).create(true).open(path).unwrap();
+        command.stdin(Stdio::null()).stdout(open(&out)).stderr(open(&err));
         let status = command.status().unwrap();
         if status.success() {
             return Ok(container);

@@ -106,7 +106,8 @@ fn references_are_id_then_name_then_unique_prefix() {
     assert_eq!(catalog.secret(first.id.as_str()).unwrap().id, first.id);
     assert_eq!(catalog.secret("first").unwrap().id, first.id);
     assert_eq!(catalog.secret(second.id.as_str()).unwrap().id, second.id);
-    for reference in ["fir", "", "First", "no\nsuch"] {
+    assert_eq!(catalog.secret("FIRST").unwrap().id, first.id);
+    for reference in ["fir", "", "no\nsuch"] {
         assert_eq!(said(catalog.secret(reference)).0, Status::NotFound, "{reference:?}");
     }
     assert_eq!(said(catalog.secret("non-existing")).1, "secret non-existing not found");

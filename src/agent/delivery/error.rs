@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use crate::agent::catalog::CatalogError;
 use crate::deliver::DeliverError;
-use crate::model::escaped;
+use crate::model::{escaped, escaped_line};
 use crate::policy::Refusal;
 use crate::wire::ChannelError;
 
@@ -17,6 +17,8 @@ pub enum DeliveryError {
     Protocol(u32),
     /// The hook said something that does not fit where it said it.
     OutOfTurn,
+    /// The hook gave up, and says why.
+    HookFailed(String),
     /// The hook's process could not be identified.
     Peer(io::Error),
     /// The exchange broke off.
@@ -60,6 +62,7 @@ impl fmt::Display for DeliveryError {
                 crate::wire::PROTOCOL
             ),
             Self::OutOfTurn => f.write_str("the hook's message does not fit; install hook and agent of one version"),
+            Self::HookFailed(reason) => write!(f, "the hook gave up: {}", escaped_line(reason)),
             Self::Peer(cause) => write!(f, "cannot identify the hook's process: {cause}"),
             Self::Exchange(cause) => write!(f, "the exchange with the hook broke off: {cause}"),
             Self::Init(cause) => write!(f, "cannot identify the container's first process: {cause}; is it still there?"),

@@ -205,10 +205,18 @@ impl Deliveries {
     }
 }
 
+/// Why a message does not fit: the hook says that it has failed, or it is out of turn.
+fn unexpected(message: HookRequest) -> DeliveryError {
+    match message {
+        HookRequest::Failed { reason } => DeliveryError::HookFailed(reason),
+        _ => DeliveryError::OutOfTurn,
+    }
+}
+
 fn surroundings(channel: &Channel) -> Result<Surroundings, DeliveryError> {
     match channel.receive()? {
         (HookRequest::Surroundings(surroundings), _) => Ok(surroundings),
-        _ => Err(DeliveryError::OutOfTurn),
+        (other, _) => Err(unexpected(other)),
     }
 }
 
@@ -221,7 +229,7 @@ fn ask_for_owners(channel: &Channel, grants: &Grants) -> Result<(Vec<u32>, Vec<u
     channel.send(&AgentReply::Lookup { users, groups }, &[])?;
     match channel.receive()? {
         (HookRequest::Owners { users, groups }, _) => Ok((users, groups)),
-        _ => Err(DeliveryError::OutOfTurn),
+        (other, _) => Err(unexpected(other)),
     }
 }
 
@@ -236,7 +244,7 @@ fn attach(
     channel.send(&AgentReply::Mounts { mounts, root }, &fds)?;
     match channel.receive()? {
         (HookRequest::Attached { made }, _) => Ok(made),
-        _ => Err(DeliveryError::OutOfTurn),
+        (other, _) => Err(unexpected(other)),
     }
 }
 
