@@ -72,9 +72,14 @@ impl Container {
     /// The same through `program`, which stands before the runtime.
     pub fn run_by(runtime: Runtime, program: &Path, bundle: &Bundle) -> Result<Self, String> {
         let number = NUMBER.fetch_add(1, Ordering::SeqCst);
+        Self::run_as(runtime, program, bundle, &format!("testbed-{}-{number}", std::process::id()))
+    }
+
+    /// The same with this id.
+    pub fn run_as(runtime: Runtime, program: &Path, bundle: &Bundle, id: &str) -> Result<Self, String> {
         let container = Self {
             runtime,
-            id: format!("testbed-{}-{number}", std::process::id()),
+            id: id.to_owned(),
             program: program.to_owned(),
             root: tempfile::tempdir().unwrap(),
             files: bundle.clone(),
@@ -126,10 +131,20 @@ impl Container {
     }
 
     /// Kills it and deletes it, as an engine does.
-    pub fn stop(mut self) {
+    pub fn stop(self) {
         self.kill();
+        self.delete();
+    }
+
+    /// Deletes it; its process has ended.
+    pub fn delete(mut self) {
         let output = self.command().args(["delete", &self.id]).output().unwrap();
         assert!(output.status.success(), "{}", words(&output));
+        self.gone = true;
+    }
+
+    /// Leaves it to itself: its runtime is never told that it has ended.
+    pub fn abandon(mut self) {
         self.gone = true;
     }
 
