@@ -13,7 +13,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use testbed::{Bed, HOOK, Runtime};
+use testbed::{Bed, Runtime};
 
 on_each_runtime!(
     cve_2021_30465_cve_2024_45310_a_volume_that_changes_under_us,
@@ -167,7 +167,9 @@ fn cve_2024_21626_descriptors_and_environment_are_not_inherited() {
     bed.eventually("a mount namespace of its own", || namespace(&container.id().to_string()) != namespace("self"));
     let mut command = Command::new("sh");
     command
-        .args(["-c", "exec 7</etc 8</etc/passwd \"$0\" \"$@\"", HOOK, "create-runtime", "--run-dir"])
+        .args(["-c", "exec 7</etc 8</etc/passwd \"$0\" \"$@\""])
+        .arg(testbed::hook())
+        .args(["create-runtime", "--run-dir"])
         .arg(run.path());
     command.env("LEAKED", "x").current_dir("/etc").stdin(Stdio::piped()).stderr(Stdio::piped());
     let mut hook = command.spawn().unwrap();

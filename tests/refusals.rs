@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use testbed::{Bed, HOOK, Runtime};
+use testbed::{Bed, Runtime};
 
 on_each_runtime!(
     an_unknown_service,
@@ -205,7 +205,7 @@ fn hook(bed: &Bed, stage: &str, input: &[u8]) -> Output {
 }
 
 fn hook_of(run_dir: &Path, stage: &str, input: &[u8]) -> Output {
-    let mut command = Command::new(HOOK);
+    let mut command = Command::new(testbed::hook());
     command.arg(stage).arg("--run-dir").arg(run_dir);
     let mut hook = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     // It may refuse before it has read everything.

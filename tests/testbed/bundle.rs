@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use serde_json::{Value, json};
 
-use super::{HOOK, Rootfs};
+use super::Rootfs;
 
 /// Docker's default capabilities, as far as they matter here.
 const CAPABILITIES: [&str; 8] = [
@@ -69,7 +69,7 @@ impl Bundle {
         let hook = |stage: &str| {
             let mut arguments = vec!["runsecrets-hook", stage, "--run-dir", run_dir.to_str().unwrap()];
             arguments.extend(more);
-            json!({"path": HOOK, "args": arguments, "env": ["PATH=/usr/sbin:/usr/bin"], "timeout": 30})
+            json!({"path": super::hook(), "args": arguments, "env": ["PATH=/usr/sbin:/usr/bin"], "timeout": 30})
         };
         self.config["hooks"] = json!({"createRuntime": [hook("create-runtime")], "poststop": [hook("poststop")]});
         self

@@ -20,6 +20,11 @@ pub use runtime::{Container, Runtime};
 
 /// The hook's binary.
 pub const HOOK: &str = env!("CARGO_BIN_EXE_runsecrets-hook");
+/// The hook under test: this build's, or the one that `RUNSECRETS_TEST_HOOK` names (as released: static).
+pub fn hook() -> PathBuf {
+    std::env::var_os("RUNSECRETS_TEST_HOOK").map_or_else(|| PathBuf::from(HOOK), PathBuf::from)
+}
+
 /// The CLI's binary.
 pub const CLI: &str = env!("CARGO_BIN_EXE_runsecrets");
 /// The wrapper's binary.

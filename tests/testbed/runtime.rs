@@ -26,23 +26,31 @@ impl Runtime {
         }
     }
 
-    /// A command in a mount namespace of its own, in which `program` (this runtime, or a wrapper of it) can work.
-    ///
-    /// crun wants the unified cgroup hierarchy, which a machine may have in another place.
-    pub fn command_of(self, program: &Path, root: &Path) -> Command {
-        let prepare = match self {
+    /// What a shell has to do in a new mount namespace before this runtime can work there: crun wants the unified cgroup
+    /// hierarchy, which a machine may have in another place.
+    pub fn preparation(self) -> &'static str {
+        match self {
             Self::Runc => "",
             Self::Crun => {
                 "[ -e /sys/fs/cgroup/cgroup.controllers ] || { umount -R /sys/fs/cgroup; mount -t cgroup2 none /sys/fs/cgroup; } ;"
             }
-        };
-        let mut command = Command::new("unshare");
-        command.args(["-m", "--propagation", "private", "sh", "-c", &format!("{prepare} exec \"$@\""), "sh"]);
-        command.arg(program);
-        if self == Self::Crun {
-            command.arg("--cgroup-manager=disabled");
         }
-        command.arg("--root").arg(root);
+    }
+
+    /// What it is always told.
+    pub fn own_arguments(self) -> &'static [&'static str] {
+        match self {
+            Self::Runc => &[],
+            Self::Crun => &["--cgroup-manager=disabled"],
+        }
+    }
+
+    /// A command in a mount namespace of its own, in which `program` (this runtime, or a wrapper of it) can work.
+    pub fn command_of(self, program: &Path, root: &Path) -> Command {
+        let mut command = Command::new("unshare");
+        let script = format!("{} exec \"$@\"", self.preparation());
+        command.args(["-m", "--propagation", "private", "sh", "-c", &script, "sh"]);
+        command.arg(program).args(self.own_arguments()).arg("--root").arg(root);
         command
     }
 
