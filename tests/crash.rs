@@ -1,6 +1,7 @@
 //! kill -9 at any moment: what was acknowledged is there, what was removed is gone to the last byte, and everything verifies.
 //!
 //! The test starts itself again as a child that makes and removes secrets in a loop and says so, and kills it.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

@@ -1,8 +1,10 @@
 //! A bad disk: single bytes of the store's files are flipped. Each flip is either reported, or it hit a byte that means
 //! nothing (free pages, padding) and everything is as it was. None is taken for another state, and none panics.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -35,8 +37,9 @@ fn open(dir: &Path) -> Result<Everything, (Option<Status>, String)> {
     Ok((catalog.secrets(), catalog.services(), values))
 }
 
-/// A store with a little of everything; returns the records that are in it.
-fn fill(dir: &Path) -> Vec<Vec<u8>> {
+/// A store with a little of everything; returns the records that are
+/// in it; `crashed` gets the files as a kill at the end would leave them.
+fn fill(dir: &Path, crashed: &Path) -> Vec<Vec<u8>> {
     let store = Arc::new(RedbStore::open(dir).unwrap());
     let root = RootKey::from_secret(SecretBytes::take_from(&mut [0x42; ROOT_KEY_BYTES]).unwrap()).unwrap();
     let catalog = Catalog::open(store.clone(), root).unwrap();
@@ -60,7 +63,13 @@ fn fill(dir: &Path) -> Vec<Vec<u8>> {
         Ok(())
     };
     store.list(b"", visit).unwrap();
+    make_dir(crashed);
+    copy(dir, crashed);
     records
+}
+
+fn make_dir(dir: &Path) {
+    fs::DirBuilder::new().mode(0o700).create(dir).unwrap();
 }
 
 fn copy(from: &Path, to: &Path) {
@@ -81,14 +90,27 @@ fn private_tmpfs(dir: &Path) {
 
 #[test]
 fn a_flipped_byte_is_reported_or_means_nothing() {
+    flip("whole");
+}
+
+#[test]
+fn a_byte_that_flips_after_a_crash_is_reported_or_means_nothing() {
+    flip("crashed");
+}
+
+/// Flips bytes of the files in the directory `state`.
+fn flip(state: &str) {
     let temporary = tempfile::tempdir().unwrap();
     private_tmpfs(temporary.path());
     let dir = |name: &str| temporary.path().join(name);
-    let records = fill(&dir("whole"));
-    let expected = open(&dir("whole")).unwrap();
+    let records = fill(&dir("whole"), &dir("crashed"));
+    make_dir(&dir("hit"));
+    copy(&dir(state), &dir("hit"));
+    let expected = open(&dir("hit")).unwrap();
+    fs::remove_dir_all(dir("hit")).unwrap();
     let (mut reported, mut harmless) = (0, 0);
     for file in ["store.redb", "store.revision"] {
-        let bytes = fs::read(dir("whole").join(file)).unwrap();
+        let bytes = fs::read(dir(state).join(file)).unwrap();
         // Every byte of a live record counts; an old copy of one may stand in a free page, and then neither is sure to.
         let mut live = BTreeSet::new();
         for record in &records {
@@ -100,9 +122,8 @@ fn a_flipped_byte_is_reported_or_means_nothing() {
         let header = |at: usize| file == "store.revision" || at < 400;
         let chosen = (0..bytes.len()).filter(|at| header(*at) || at % 251 == 0 || live.contains(at));
         for at in chosen {
-            fs::create_dir(dir("hit")).ok();
-            fs::set_permissions(dir("hit"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-            copy(&dir("whole"), &dir("hit"));
+            make_dir(&dir("hit"));
+            copy(&dir(state), &dir("hit"));
             let mut changed = bytes.clone();
             changed[at] ^= 0x10;
             fs::write(dir("hit").join(file), changed).unwrap();
@@ -121,7 +142,7 @@ fn a_flipped_byte_is_reported_or_means_nothing() {
             fs::remove_dir_all(dir("hit")).unwrap();
         }
     }
-    assert!(reported > 1000 && harmless > 50, "{reported} reported, {harmless} harmless");
+    assert!(reported > 500 && harmless > 50, "{reported} reported, {harmless} harmless");
 }
 
 #[test]
@@ -129,11 +150,10 @@ fn a_file_that_was_cut_short_is_reported() {
     let temporary = tempfile::tempdir().unwrap();
     private_tmpfs(temporary.path());
     let dir = |name: &str| temporary.path().join(name);
-    fill(&dir("whole"));
+    fill(&dir("whole"), &dir("crashed"));
     let len = fs::metadata(dir("whole").join("store.redb")).unwrap().len();
     for part in 0..16 {
-        fs::create_dir(dir("hit")).unwrap();
-        fs::set_permissions(dir("hit"), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        make_dir(&dir("hit"));
         copy(&dir("whole"), &dir("hit"));
         let file = fs::OpenOptions::new().write(true).open(dir("hit").join("store.redb")).unwrap();
         file.set_len(len * part / 16).unwrap();

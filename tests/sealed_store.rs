@@ -1,4 +1,5 @@
 //! What an attacker, or a bad disk, can do to a store: nothing of it is readable, and whatever is changed is noticed.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::collections::HashSet;
 use std::fs;

@@ -1,4 +1,5 @@
 //! What every store must do: one suite, run against each backend.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! The embedded store and its files: modes, locks, reopening, full and read-only disks, erasing.
+#![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
 use std::fs;
 use std::io::Write;

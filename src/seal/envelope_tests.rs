@@ -116,7 +116,7 @@ fn no_byte_of_a_header_can_be_changed() {
 fn no_bit_of_a_record_can_be_changed_and_none_can_be_cut_off() {
     let (_, keys) = StoreHeader::create(&RootKey::generate().unwrap()).unwrap();
     let (key, value) =
-        seal_value(&keys, b"K1", b"D1", 3, SecretBytes::take_from(&mut *b"hunter2".to_vec()).unwrap()).unwrap();
+        seal_value(&keys, b"K1", b"D1", 3, SecretBytes::take_from(&mut b"hunter2".to_vec()).unwrap()).unwrap();
     let works = |key: &[u8], value: &[u8]| {
         open(&keys, &SealedValue { data_key_at: b"K1", data_key: key, value_at: b"D1", value, serial: 3 }).is_ok()
     };
