@@ -5,7 +5,7 @@ use std::ops::Bound;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::watch::Watchers;
-use super::{Batch, Change, Condition, Key, Revision, Store, StoreError, Stored, Watch};
+use super::{Batch, Change, Condition, Key, Revision, Store, StoreError, Stored, Visit, Watch};
 
 /// A store without a file.
 #[derive(Debug, Default)]
@@ -36,11 +36,7 @@ impl Store for MemoryStore {
         Ok(self.lock().records.get(key).cloned())
     }
 
-    fn list(
-        &self,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&Key, &[u8], Revision) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    fn list(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let state = self.lock();
         let from = Key(prefix.to_vec());
         let records = state.records.range((Bound::Included(&from), Bound::Unbounded));

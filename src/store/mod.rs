@@ -101,6 +101,9 @@ impl Batch {
     }
 }
 
+/// What [`Store::list`] calls with each key, its record and the commit that wrote it; an error stops the listing.
+pub type Visit<'a> = dyn FnMut(&Key, &[u8], Revision) -> Result<(), StoreError> + 'a;
+
 /// A keeper of sealed records. Calls block; they may come from several threads.
 pub trait Store: Send + Sync {
     /// The record at `key`.
@@ -113,11 +116,7 @@ pub trait Store: Send + Sync {
     ///
     /// # Errors
     /// The backend's, or the first one that `visit` returns.
-    fn list(
-        &self,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&Key, &[u8], Revision) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError>;
+    fn list(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError>;
 
     /// Makes the changes of `batch`, all or none, and returns when they would survive a crash of the machine.
     ///

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use ::redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
 
-use super::super::{Batch, Change, Condition, Key, Revision, StoreError, Stored};
+use super::super::{Batch, Change, Condition, Key, Revision, StoreError, Stored, Visit};
 use super::private_file;
 
 /// Key to `revision (8) | record`.
@@ -63,11 +63,7 @@ impl Db {
         Ok(Some(Stored { record: value, revision }))
     }
 
-    pub(super) fn list(
-        &self,
-        prefix: &[u8],
-        visit: &mut dyn FnMut(&Key, &[u8], Revision) -> Result<(), StoreError>,
-    ) -> Result<(), StoreError> {
+    pub(super) fn list(&self, prefix: &[u8], visit: &mut Visit<'_>) -> Result<(), StoreError> {
         let start = || Ok(self.db.begin_read()?.open_table(RECORDS)?.range(prefix..)?);
         for entry in start().map_err(|error| self.failed("read", error))? {
             let (key, value) = entry.map_err(|error| self.failed("read", error.into()))?;

@@ -4,7 +4,8 @@
 //! the directory · overwrite and unlink `store.redb.old`. After a crash at any point [`finish`] sweeps up what is left.
 
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io;
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::db::Db;
@@ -12,6 +13,8 @@ use super::{Batch, Revision, STORE_FILE, StoreError, private_file, sync_dir};
 
 const NEW_FILE: &str = "store.redb.new";
 const OLD_FILE: &str = "store.redb.old";
+/// Bytes overwritten at a time: no more than a page, or holes would be filled.
+const CHUNK: usize = 4096;
 
 /// Makes an empty store file at `path`, in one step for whoever looks.
 pub(super) fn create(dir: &Path, path: &Path) -> Result<(), StoreError> {
@@ -66,19 +69,24 @@ fn wipe(path: &Path) -> Result<(), StoreError> {
     if fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(());
     }
-    let overwrite = |mut file: File| {
-        let zeros = [0; 64 * 1024];
-        let mut left = file.metadata()?.len();
-        while left > 0 {
-            let step = left.min(zeros.len() as u64);
-            // `step` is at most the length of `zeros`.
-            file.write_all(&zeros[..usize::try_from(step).unwrap_or(zeros.len())])?;
-            left -= step;
-        }
-        file.sync_data()
-    };
     private_file(path).and_then(overwrite).map_err(failed("overwrite", path))?;
     remove(path)
+}
+
+/// Zeros where there is anything else: a hole stays a hole, so that a full disk is no obstacle.
+fn overwrite(file: File) -> io::Result<()> {
+    let (zeros, mut chunk) = ([0; CHUNK], [0; CHUNK]);
+    let mut at = 0;
+    loop {
+        let count = file.read_at(&mut chunk, at)?;
+        if count == 0 {
+            return file.sync_data();
+        }
+        if chunk[..count] != zeros[..count] {
+            file.write_all_at(&zeros[..count], at)?;
+        }
+        at += count as u64;
+    }
 }
 
 fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
