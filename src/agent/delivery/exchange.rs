@@ -8,7 +8,7 @@ use std::path::PathBuf;
 use crate::agent::clock;
 use crate::agent::events::Kind;
 use crate::deliver::DeliverError;
-use crate::deliver::linux::{FillPlan, Filled, IdMaps, Request, Vessel, fill, owner_names, plan};
+use crate::deliver::linux::{Empty, FillPlan, Filled, IdMaps, Request, Room, owner_names, plan};
 use crate::model::{ContainerId, Grants, Service, escaped};
 use crate::policy::{Authorized, Peer, authorize};
 use crate::seal::token_matches;
@@ -77,6 +77,7 @@ impl Deliveries {
         };
 
         let maps = IdMaps::of(&process)?;
+        let empty = self.make_room(&authorized, request.mount_label.as_deref())?;
 
         let surroundings = surroundings(channel)?;
         let (users, groups) = ask_for_owners(channel, authorized.grants())?;
@@ -91,7 +92,7 @@ impl Deliveries {
         if plan.mounts.is_empty() {
             return Ok(channel.send(&AgentReply::Nothing, &[])?);
         }
-        let (filled, secrets) = self.fill(&authorized, &plan, request.mount_label.as_deref())?;
+        let (filled, secrets) = self.fill(empty, &authorized, &plan)?;
         let delivery = Delivery {
             id: key.id.clone(),
             service: service.name.clone(),
@@ -147,25 +148,30 @@ impl Deliveries {
             .ok_or_else(|| DeliveryError::NoService(name.to_string()))
     }
 
-    fn fill(
-        &self,
-        authorized: &Authorized,
-        plan: &FillPlan,
-        label: Option<&str>,
-    ) -> Result<(Filled, Vec<Delivered>), DeliveryError> {
-        let grants = authorized.grants().as_slice();
-        let mut sizes = Vec::with_capacity(grants.len());
-        for grant in grants {
+    /// The file system for what is granted, made while the hook looks at the container.
+    fn make_room(&self, authorized: &Authorized, label: Option<&str>) -> Result<Empty, DeliveryError> {
+        let grants = authorized.grants();
+        let mut sizes = Vec::with_capacity(grants.as_slice().len());
+        for grant in grants.as_slice() {
             let info = self.catalog.secret(grant.source.as_str())?;
             sizes.push(info.current().map_or(0, |version| version.size));
         }
-        let needed = plan.bytes(&sizes);
-        if let Some(allowed) = self.size_limit.filter(|allowed| needed > *allowed) {
-            return Err(DeliverError::TooLarge { needed, allowed }.into());
+        let room = Room::of(grants, &sizes);
+        match self.size_limit {
+            Some(allowed) if room.bytes > allowed => Err(DeliverError::TooLarge { needed: room.bytes, allowed }.into()),
+            _ => Ok(Empty::make(self.medium, room, label)?),
         }
-        let vessel = Vessel { medium: self.medium, stage: &self.stage, bytes: needed, label };
+    }
+
+    fn fill(
+        &self,
+        empty: Empty,
+        authorized: &Authorized,
+        plan: &FillPlan,
+    ) -> Result<(Filled, Vec<Delivered>), DeliveryError> {
+        let grants = authorized.grants().as_slice();
         let mut secrets = Vec::with_capacity(grants.len());
-        let filled = fill(plan, vessel, |index| {
+        let filled = empty.fill(plan, &self.stage, |index| {
             let grant = grants.get(index).ok_or(DeliveryError::OutOfTurn)?;
             let (info, version, value) = self.catalog.open_value(authorized, grant)?;
             secrets.push(Delivered { id: info.id, name: info.name, version, target: grant.target.clone() });

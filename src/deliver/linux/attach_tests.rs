@@ -1,7 +1,7 @@
 //! Trees that were prepared to mislead. These run as root in a mount namespace of their own thread, with real mounts.
 
 use super::*;
-use crate::deliver::linux::{Medium, Protection, Stage, Vessel, fill, owner_names, plan};
+use crate::deliver::linux::{Empty, Medium, Protection, Room, Stage, owner_names, plan};
 use crate::model::{Grant, Grants, Target};
 use crate::secret::SecretBytes;
 use crate::wire::Layout;
@@ -41,10 +41,10 @@ fn in_container_with(
         };
         let plan = plan(&request).unwrap();
         let medium = Medium::probe(&[protection]).unwrap();
-        let vessel = Vessel { medium, stage: &stage, bytes: 1 << 20, label: None };
-        let filled =
-            fill::<DeliverError>(&plan, vessel, |_| Ok(SecretBytes::take_from(&mut b"hunter2".to_vec()).unwrap()))
-                .unwrap();
+        let room = Room::of(&grants, &[7, 7]);
+        let empty = Empty::make(medium, room, None).unwrap();
+        let value = |_| Ok::<_, DeliverError>(SecretBytes::take_from(&mut b"hunter2".to_vec()).unwrap());
+        let filled = empty.fill(&plan, &stage, value).unwrap();
         let mounts: Vec<Mount> = plan.mounts.iter().map(|(mount, _)| mount.clone()).collect();
         let rootfs = Dir::root(top.path()).unwrap();
         body(top.path(), &rootfs, &mounts, &filled.clones);

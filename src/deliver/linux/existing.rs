@@ -13,7 +13,7 @@ use crate::wire::{Kept, Layout, MAX_MOUNTS, MountKind};
 const MAX_MOUNTINFO: u64 = 64 * 1024 * 1024;
 const MOUNTINFO_BUFFER: usize = 64 * 1024;
 /// The most entries of a directory that are kept one by one.
-const MAX_KEPT: usize = 256;
+pub(super) const MAX_KEPT: usize = 256;
 
 /// One mount of the container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -68,6 +68,9 @@ impl Existing {
             Some(_) => Ok(Layout::Files),
             None => {
                 let below = self.below_secrets_dir();
+                if below.len() > MAX_KEPT {
+                    return Ok(Layout::Files);
+                }
                 let foreign = has_more_than(&directory, SECRETS_DIR, &below).map_err(look)?;
                 if foreign {
                     Ok(Layout::Files)

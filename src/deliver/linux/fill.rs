@@ -9,12 +9,19 @@ use crate::secret::SecretBytes;
 use crate::sys::linux::path::{Dir, set_owner_and_mode};
 
 use super::medium::{Medium, Protection};
-use super::plan::FillPlan;
+use super::plan::{FillPlan, Room};
 use super::scrub::scrub;
 use super::stage::Stage;
 
 /// Permission bits of directories: as Docker makes /run/secrets.
 const DIRECTORY_MODE: u32 = 0o755;
+
+/// A file system with nothing in it yet: its writable root, which only the agent has.
+#[derive(Debug)]
+pub struct Empty {
+    root: Dir,
+    medium: Medium,
+}
 
 /// A filled file system: its writable side, and what is to be attached.
 #[derive(Debug)]
@@ -29,44 +36,39 @@ pub struct Filled {
     pub protection: Protection,
 }
 
-/// The file system to fill and its bounds.
-#[derive(Debug, Clone, Copy)]
-pub struct Vessel<'a> {
-    /// Which kind.
-    pub medium: Medium,
-    /// How clones are made.
-    pub stage: &'a Stage,
-    /// Bytes at the most.
-    pub bytes: u64,
-    /// The SELinux label of its mounts.
-    pub label: Option<&'a str>,
-}
+impl Empty {
+    /// Makes a file system of `medium` with `room`, whose mounts have the SELinux label `label`.
+    ///
+    /// # Errors
+    /// [`DeliverError::FileSystem`].
+    pub fn make(medium: Medium, room: Room, label: Option<&str>) -> Result<Self, DeliverError> {
+        let mount = medium.make(room, label).map_err(|cause| failed("make a file system in RAM", &cause))?;
+        Ok(Self { root: Dir::from(mount), medium })
+    }
 
-/// Fills a new file system: `value` is asked for each file's bytes, by the index of its grant, one at a time, and the
-/// bytes are wiped before the next is asked for. What was written is scrubbed when a later step fails.
-///
-/// # Errors
-/// [`DeliverError::FileSystem`], or the error of `value`.
-pub fn fill<E: From<DeliverError>>(
-    plan: &FillPlan,
-    vessel: Vessel<'_>,
-    value: impl FnMut(usize) -> Result<SecretBytes, E>,
-) -> Result<Filled, E> {
-    let mount = vessel
-        .medium
-        .make(vessel.bytes, plan.inodes(), vessel.label)
-        .map_err(|cause| failed("make a file system in RAM", &cause))?;
-    let root = Dir::from(mount);
-    let clones = write_all(&root, plan, value).and_then(|()| {
-        let paths: Vec<String> = plan.mounts.iter().map(|(_, path)| path.clone()).collect();
-        let device = root.device().map_err(|cause| failed("look at a file system in RAM", &cause))?;
-        Ok((vessel.stage.clones(&root, &paths)?, device))
-    });
-    match clones {
-        Ok((clones, device)) => Ok(Filled { root, device, clones, protection: vessel.medium.protection() }),
-        Err(error) => {
-            scrub(&root);
-            Err(error)
+    /// Fills it: `value` is asked for each file's bytes, by the index of its grant, one at a time, and the bytes are wiped
+    /// before the next is asked for. What was written is scrubbed when a later step fails.
+    ///
+    /// # Errors
+    /// [`DeliverError::FileSystem`], or the error of `value`.
+    pub fn fill<E: From<DeliverError>>(
+        self,
+        plan: &FillPlan,
+        stage: &Stage,
+        value: impl FnMut(usize) -> Result<SecretBytes, E>,
+    ) -> Result<Filled, E> {
+        let root = self.root;
+        let clones = write_all(&root, plan, value).and_then(|()| {
+            let paths: Vec<String> = plan.mounts.iter().map(|(_, path)| path.clone()).collect();
+            let device = root.device().map_err(|cause| failed("look at a file system in RAM", &cause))?;
+            Ok((stage.clones(&root, &paths)?, device))
+        });
+        match clones {
+            Ok((clones, device)) => Ok(Filled { root, device, clones, protection: self.medium.protection() }),
+            Err(error) => {
+                scrub(&root);
+                Err(error)
+            }
         }
     }
 }

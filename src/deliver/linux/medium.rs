@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::deliver::DeliverError;
 use crate::sys::linux::mount::{FsContext, MountError};
 
+use super::plan::Room;
+
 /// How well the values are kept from a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -31,6 +33,9 @@ impl fmt::Display for Protection {
     }
 }
 
+/// Enough to find out whether a file system can be made.
+pub(super) const SMALLEST: Room = Room { bytes: 4096, inodes: 2 };
+
 /// The file system to make for each container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Medium(Protection);
@@ -43,7 +48,7 @@ impl Medium {
     pub fn probe(candidates: &[Protection]) -> Result<Self, DeliverError> {
         let mut refusals = Vec::new();
         for protection in candidates {
-            match Self(*protection).make(4096, 2, None) {
+            match Self(*protection).make(SMALLEST, None) {
                 Ok(_) => return Ok(Self(*protection)),
                 Err(refusal) => refusals.push(format!("{protection}: {refusal}")),
             }
@@ -57,11 +62,11 @@ impl Medium {
         self.0
     }
 
-    /// Makes an empty one, detached; `bytes` and `inodes` bound a tmpfs, a ramfs has no bounds of its own.
+    /// Makes an empty one, detached; `room` bounds a tmpfs, a ramfs has no bounds of its own.
     ///
     /// # Errors
     /// The kernel's.
-    pub(super) fn make(self, bytes: u64, inodes: u64, label: Option<&str>) -> Result<OwnedFd, MountError> {
+    pub(super) fn make(self, room: Room, label: Option<&str>) -> Result<OwnedFd, MountError> {
         let number = |number: u64| CString::new(number.to_string()).unwrap_or_default();
         let context = match self.0 {
             Protection::Ramfs => FsContext::open(c"ramfs")?,
@@ -70,8 +75,8 @@ impl Medium {
         context.set(c"source", c"runsecrets")?;
         context.set(c"mode", c"0700")?;
         if self.0 != Protection::Ramfs {
-            context.set(c"size", &number(bytes))?;
-            context.set(c"nr_inodes", &number(inodes))?;
+            context.set(c"size", &number(room.bytes))?;
+            context.set(c"nr_inodes", &number(room.inodes))?;
         }
         if self.0 == Protection::Noswap {
             context.flag(c"noswap")?;
