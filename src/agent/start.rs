@@ -144,7 +144,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         let (stopper, stop) = watch::channel(false);
         let body_time = config.limits.body_seconds.seconds();
         let threads = config.limits.hook_connections.count();
-        let hooks = HookDoor::open(hook, &deliveries, threads, config.limits.hook_seconds.seconds());
+        let hooks = HookDoor::open(hook, deliveries.clone(), threads, config.limits.hook_seconds.seconds());
         let hooks = hooks.map_err(StartError::Runtime)?;
         let api = Arc::new(Api { catalog, deliveries, events, body_time, stop });
         let admission = group.map_or(Admission::RootOnly, Admission::Group);
