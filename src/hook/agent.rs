@@ -17,6 +17,9 @@ const SOCKET: &str = "hook.sock";
 /// How long the hook waits for one answer. An engine gives a hook some seconds or minutes; the agent needs milliseconds.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long it waits awake: most answers come within this, and to be woken would take as long again.
+const SOON: Duration = Duration::from_micros(500);
+
 /// A connection to the agent.
 pub(super) struct Agent(Channel);
 
@@ -51,6 +54,7 @@ impl Agent {
     pub(super) fn ask(&self, request: &HookRequest) -> Result<(AgentReply, Vec<OwnedFd>), HookError> {
         // An agent that has answered an earlier message already has hung up: its words are there to be read.
         let sent = self.0.send(request, &[]);
+        self.0.expect_soon(SOON);
         match (self.0.receive(), sent) {
             (Ok((AgentReply::Refused { reason }, _)), _) => Err(HookError::Refused { reason }),
             (Ok(answer), _) => Ok(answer),

@@ -26,9 +26,10 @@ pub(super) fn deliver(arguments: &Arguments) -> Result<(), HookError> {
     let Some(claim) = claim(arguments.service.as_ref(), &state, Some(&config))? else { return Ok(()) };
     trace.step("read");
 
+    // First of all: the agent wakes up while we look at the container.
+    let agent = Agent::connect(&arguments.run_dir)?;
     let init = container_init(&state)?;
     refuse_shared_mount_namespace(&init)?;
-    let agent = Agent::connect(&arguments.run_dir)?;
     let request = Deliver {
         protocol: PROTOCOL,
         container: ContainerId::parse(&state.id).map_err(HookError::Claim)?,

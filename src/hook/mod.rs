@@ -6,8 +6,8 @@
 //! 1. clears its environment and closes inherited descriptors;
 //! 2. reads the state from standard input and config.json from the bundle;
 //! 3. exits 0 if the container claims no service: the agent is not asked;
-//! 4. refuses a container that shares the mount namespace of its runtime;
-//! 5. connects to the agent and makes the claim, then enters the container's mount namespace;
+//! 4. connects to the agent, and makes sure that root is listening there;
+//! 5. refuses a container that shares the mount namespace of its runtime; makes the claim, enters the mount namespace;
 //! 6. looks at what is mounted, and asks the agent for the service's mounts;
 //! 7. attaches them and tells the agent so; undoes everything if it cannot.
 //!

@@ -5,6 +5,7 @@ use std::fmt;
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
+use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -57,6 +58,11 @@ impl Channel {
     /// See [`ChannelError`].
     pub fn send<T: Serialize>(&self, message: &T, fds: &[BorrowedFd<'_>]) -> Result<(), ChannelError> {
         fds::send(&self.0, &encode(message)?, fds).map_err(ChannelError::Socket)
+    }
+
+    /// Waits for the next message awake, for `patience` at the most; [`Channel::receive`] then waits asleep.
+    pub fn expect_soon(&self, patience: Duration) {
+        fds::await_awake(&self.0, patience);
     }
 
     /// Receives one message and the descriptors beside it.
