@@ -8,8 +8,7 @@ pub(crate) fn redis() -> Rootfs {
 }
 
 /// redis-server and what it is told here: nothing on disk, and the network of the container alone.
-pub(crate) const REDIS: [&str; 7] =
-    ["redis-server", "--bind", "127.0.0.1", "--save", "", "--dir", "/tmp"];
+pub(crate) const REDIS: [&str; 7] = ["redis-server", "--bind", "127.0.0.1", "--save", "", "--dir", "/tmp"];
 
 /// As the document's nginx:latest: nginx reads `conf.d`, serves its welcome page, and its workers are not root.
 pub(crate) fn nginx() -> Rootfs {

@@ -97,8 +97,7 @@ impl Bed {
     pub fn cli_given(&self, arguments: &[&str], input: &[u8]) -> String {
         let mut command = Command::new(CLI);
         command.arg("--run-dir").arg(self.place.run()).args(arguments);
-        let mut child =
-            command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         child.stdin.take().unwrap().write_all(input).unwrap();
         let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", words(&output));

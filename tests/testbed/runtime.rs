@@ -143,6 +143,12 @@ impl Container {
         i32::try_from(state["pid"].as_i64().unwrap()).unwrap()
     }
 
+    /// Whether its first process has not ended.
+    pub fn is_running(&self) -> bool {
+        let state: serde_json::Value = serde_json::from_str(&self.state()).unwrap();
+        state["status"] == "running"
+    }
+
     /// What the container has printed.
     pub fn output(&self) -> String {
         std::fs::read_to_string(self.bundle.join("out")).unwrap()
