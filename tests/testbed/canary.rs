@@ -14,7 +14,12 @@ impl Canary {
     pub fn new() -> Self {
         let mut bytes = [0u8; 24];
         fs::File::open("/dev/urandom").unwrap().read_exact(&mut bytes).unwrap();
-        let value = format!("canary-{}", hex(&bytes));
+        Self::of(&format!("canary-{}", hex(&bytes)))
+    }
+
+    /// A text that is not in any other file, such as a line of a key.
+    pub fn of(value: &str) -> Self {
+        let value = value.to_owned();
         let mut forms = vec![value.as_bytes().to_vec(), hex(value.as_bytes()).into_bytes()];
         // Base64 of a text has three forms, by where in its three bytes the value begins; the ends differ.
         for shift in 0..3 {
@@ -41,12 +46,25 @@ impl Canary {
 
     /// Fails if any process has it in its environment or its command line.
     pub fn is_in_no_process(&self) {
+        assert_eq!(self.processes(), [""; 0], "processes have the value");
+    }
+
+    /// What processes have it in their environment or their command line, as `PID/environ` and `PID/cmdline`.
+    pub fn processes(&self) -> Vec<String> {
+        let mut found = Vec::new();
         for entry in fs::read_dir("/proc").unwrap().flatten() {
+            let pid = entry.file_name().into_string().unwrap();
+            if !pid.bytes().all(|byte| byte.is_ascii_digit()) {
+                continue; // "self" would count twice, and some other files may not be read at all
+            }
             for name in ["environ", "cmdline"] {
                 let bytes = fs::read(entry.path().join(name)).unwrap_or_default();
-                assert!(!self.is_in(&bytes), "the value is in {}/{name}", entry.path().display());
+                if self.is_in(&bytes) {
+                    found.push(format!("{pid}/{name}"));
+                }
             }
         }
+        found
     }
 
     fn search(&self, path: &Path) {

@@ -4,16 +4,19 @@
 
 pub mod bundle;
 pub mod canary;
+pub mod overlay;
 pub mod rootfs;
 #[path = "../running_agent/mod.rs"]
 pub mod running_agent;
 pub mod runtime;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::{Command, Output, Stdio};
 
 pub use bundle::Bundle;
 pub use canary::Canary;
+pub use overlay::Overlay;
 pub use rootfs::Rootfs;
 use running_agent::{Agent, Place};
 pub use runtime::{Container, Runtime};
@@ -86,6 +89,17 @@ impl Bed {
     /// The CLI's answer, which must be a success.
     pub fn cli_ok(&self, arguments: &[&str]) -> String {
         let output = self.cli(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", words(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The CLI's answer to these arguments and this standard input, which must be a success.
+    pub fn cli_given(&self, arguments: &[&str], input: &[u8]) -> String {
+        let mut command = Command::new(CLI);
+        command.arg("--run-dir").arg(self.place.run()).args(arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        let output = child.wait_with_output().unwrap();
         assert!(output.status.success(), "{arguments:?}: {}", words(&output));
         String::from_utf8(output.stdout).unwrap()
     }

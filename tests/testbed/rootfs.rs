@@ -1,5 +1,6 @@
 //! Root file systems made of Debian's own programs.
 
+use std::any::Any;
 use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
@@ -17,14 +18,21 @@ const APPLETS: [&str; 24] = [
 /// A directory that is a container's root file system.
 #[derive(Clone)]
 pub struct Rootfs {
-    directory: Rc<tempfile::TempDir>,
+    root: PathBuf,
+    /// What takes it away again, when nobody uses it any more.
+    files: Rc<dyn Any>,
 }
 
 impl Rootfs {
+    /// The directory `root`, which is there as long as `files`.
+    pub fn of(root: &Path, files: Rc<dyn Any>) -> Self {
+        Self { root: root.to_owned(), files }
+    }
+
     /// busybox, a passwd, a group, and the usual empty directories.
     pub fn busybox() -> Self {
         let directory = Rc::new(tempfile::tempdir().unwrap());
-        let rootfs = Self { directory };
+        let rootfs = Self::of(directory.path(), directory.clone());
         // A container in a user namespace passes through as somebody else.
         std::fs::set_permissions(rootfs.path(""), Permissions::from_mode(0o755)).unwrap();
         for name in ["bin", "dev", "etc", "proc", "run", "sys", "tmp", "var"] {
@@ -50,12 +58,18 @@ impl Rootfs {
         self
     }
 
-    /// A path below it.
-    pub fn path(&self, below: &str) -> PathBuf {
-        self.directory.path().join(below)
+    /// Writes a file of the image.
+    pub fn write(&self, below: &str, text: &str) {
+        std::fs::write(self.path(below), text).unwrap();
     }
 
-    fn copy(&self, file: &Path) {
+    /// A path below it.
+    pub fn path(&self, below: &str) -> PathBuf {
+        self.root.join(below)
+    }
+
+    /// Adds a file of this machine, at the same path.
+    pub fn copy(&self, file: &Path) {
         let to = self.path(file.strip_prefix("/").unwrap().to_str().unwrap());
         std::fs::create_dir_all(to.parent().unwrap()).unwrap();
         std::fs::copy(file, to).unwrap();

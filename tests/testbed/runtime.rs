@@ -125,12 +125,28 @@ impl Container {
         self.command().arg("exec").arg(&self.id).args(arguments).stdin(Stdio::null()).output().unwrap()
     }
 
+    /// What the runtime's `state` says.
+    pub fn state(&self) -> String {
+        let output = self.command().args(["state", &self.id]).output().unwrap();
+        assert!(output.status.success(), "{}", words(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// Where the runtime keeps what it knows of the container.
+    pub fn runtime_directory(&self) -> &Path {
+        self.root.path()
+    }
+
     /// The number of the first process.
     pub fn pid(&self) -> i32 {
-        let output = self.command().args(["state", &self.id]).output().unwrap();
-        let state: serde_json::Value =
-            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{}", words(&output)));
+        let state: serde_json::Value = serde_json::from_str(&self.state()).unwrap();
         i32::try_from(state["pid"].as_i64().unwrap()).unwrap()
+    }
+
+    /// Whether its first process has not ended.
+    pub fn is_running(&self) -> bool {
+        let state: serde_json::Value = serde_json::from_str(&self.state()).unwrap();
+        state["status"] == "running"
     }
 
     /// What the container has printed.
