@@ -1,5 +1,6 @@
 //! The catalog: the agent's index over the sealed store. It holds names, labels and grants in memory and no value, ever; a
-//! value is opened for one delivery and given away. It decides nothing about peers: opening demands [`Authorized`].
+//! value is opened for one delivery and given away. It decides nothing about peers: opening demands an
+//! [`Authorized`](crate::policy::Authorized).
 //!
 //! Writers take turns: conditions, sealing and the commit happen under one lock, the index changes after the commit is
 //! durable. Readers never wait for a commit. What the store gives is held against what was written, at open and on each read.

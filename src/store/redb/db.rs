@@ -152,6 +152,11 @@ impl Db {
             ::redb::Error::Io(cause) if cause.kind() != io::ErrorKind::InvalidData => {
                 StoreError::Io { doing, path: self.path.clone(), cause }
             }
+            // Not damage: redb answers so from its first I/O error on, until it is opened anew.
+            ::redb::Error::PreviousIo => {
+                let cause = io::Error::other("an earlier read or write failed; restart the agent");
+                StoreError::Io { doing, path: self.path.clone(), cause }
+            }
             other => StoreError::Damaged { path: self.path.clone(), cause: other.to_string() },
         }
     }

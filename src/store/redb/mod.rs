@@ -6,9 +6,9 @@
 //!
 //! *Erasing*: redb copies on write and leaves old pages in the file, so a commit that erases writes all live records to a
 //! fresh file, renames it over the old one, and overwrites the old one (`erase.rs`). It costs the time and space of one
-//! copy of the store (on ext4: 13 ms for 1000 small secrets, 0.4 s for 100 MB), while reads go on; it works whatever the library leaves in its pages, and a crash in the middle leaves either store
-//! whole. Not promised: that file systems that copy on write, and flash, have forgotten the blocks; the sealed data key in
-//! them still needs the root key.
+//! copy of the store (on ext4: 13 ms for 1000 small secrets, 0.4 s for 100 MB), while reads go on. It works whatever the
+//! library leaves in its pages, and a crash in the middle leaves either store whole. Not promised: that file systems that
+//! copy on write, and flash, have forgotten the blocks; the sealed data key in them still needs the root key.
 //!
 //! Seen from outside: how many records there are, how long they are, and when they were written.
 
