@@ -134,7 +134,7 @@ impl Shared {
 fn admit(connection: UnixStream, patience: Duration) -> Option<UnixStream> {
     let peer = peer::credentials(&connection).ok()?;
     if peer.uid != 0 && peer.uid != effective_uid() {
-        warn!(uid = peer.uid, pid = peer.pid, "refused a hook: not root");
+        warn!(socket = "hook.sock", uid = peer.uid, pid = peer.pid, "refused: not root, not in the group");
         return None;
     }
     connection.set_read_timeout(Some(patience)).ok()?;

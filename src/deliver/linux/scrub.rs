@@ -8,7 +8,7 @@ use std::io::{self, Seek, Write};
 
 use crate::sys::linux::path::{Dir, Kind};
 
-const ZEROES: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROES: [u8; 64 * 1024] = [0; 64 * 1024];
 /// How deep a tree is followed: targets are at most 4,095 bytes.
 const MAX_DEPTH: usize = 2048;
 
