@@ -6,9 +6,13 @@
 #![forbid(unsafe_code)]
 
 mod config;
+#[cfg(feature = "wrapper")]
+mod edit;
 mod error;
 mod state;
 
 pub use config::{Config, MAX_CONFIG, Root};
+#[cfg(feature = "wrapper")]
+pub use edit::{Additions, EditError, add_hooks};
 pub use error::OciError;
 pub use state::{MAX_STATE, State};
