@@ -13,10 +13,10 @@ use testbed::*;
 on_runc_and_crun! {
     fn a_container_runs_and_goes_away(host) {
         let rootfs = Rootfs::busybox(host);
-        let bundle = Bundle::new(host, &rootfs).args(&["sh", "-c", "id -u; ls /proc/1/exe"]).write();
+        let bundle = Bundle::of(host, &rootfs).args(&["sh", "-c", "id -u; ls /proc/1/exe"]).write();
         assert_eq!(host.run(&bundle, "once").ok(), "0\n/proc/1/exe\n");
 
-        let bundle = Bundle::new(host, &rootfs).write();
+        let bundle = Bundle::of(host, &rootfs).write();
         host.create(&bundle, "life").ok();
         assert_eq!(host.state("life")["status"], "created");
         host.start("life").ok();
@@ -30,7 +30,7 @@ on_runc_and_crun! {
         let rootfs = Rootfs::busybox(host).owned_by(100_000, 100_000);
         let seen = host.path().join("seen");
         fs::create_dir(rootfs.path().join("extra")).unwrap();
-        let bundle = Bundle::new(host, &rootfs)
+        let bundle = Bundle::of(host, &rootfs)
             .args(&["sh", "-c", "cat /proc/self/uid_map; touch /x; ls -d /extra; echo $WORD"])
             .user_namespace(100_000, 100_000, 65_536)
             .readonly_root()
@@ -49,7 +49,7 @@ on_runc_and_crun! {
 
     fn an_overlay_keeps_what_was_written_apart(host) {
         let rootfs = Rootfs::busybox(host).overlay(host);
-        let bundle = Bundle::new(host, &rootfs).args(&["sh", "-c", "echo written > /root/file"]).write();
+        let bundle = Bundle::of(host, &rootfs).args(&["sh", "-c", "echo written > /root/file"]).write();
         host.run(&bundle, "writer").ok();
         let listing = Rootfs::listing(rootfs.upper());
         assert!(listing.contains(&"root/file".to_owned()), "{listing:?}");
@@ -58,7 +58,7 @@ on_runc_and_crun! {
 
     fn a_program_of_debian_runs_with_its_libraries(host) {
         let rootfs = Rootfs::with_program(host, "/usr/bin/redis-server", "redis-server");
-        let bundle = Bundle::new(host, &rootfs).args(&["/usr/bin/redis-server", "--version"]).write();
+        let bundle = Bundle::of(host, &rootfs).args(&["/usr/bin/redis-server", "--version"]).write();
         assert!(host.run(&bundle, "redis").ok().starts_with("Redis server v="));
     }
 }
@@ -69,7 +69,7 @@ fn a_panic_leaves_no_container_and_no_mount() {
     let outcome = std::panic::catch_unwind(|| {
         let host = Host::new(Runtime::Runc);
         let rootfs = Rootfs::busybox(&host).overlay(&host);
-        host.run_detached(&Bundle::new(&host, &rootfs).write(), "left").ok();
+        host.run_detached(&Bundle::of(&host, &rootfs).write(), "left").ok();
         *kept.lock().unwrap() = Some((host.path().to_owned(), host.pid("left")));
         panic!("on purpose");
     });

@@ -32,7 +32,7 @@ pub struct Bundle {
 
 impl Bundle {
     /// A bundle for `rootfs`, to be changed by the builder's methods and then written.
-    pub fn new(host: &Host, rootfs: &Rootfs) -> BundleBuilder {
+    pub fn of(host: &Host, rootfs: &Rootfs) -> BundleBuilder {
         let cgroup = format!("/runsecrets-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
         let sets = ["bounding", "effective", "permitted"].map(|set| (set.to_owned(), json!(CAPABILITIES)));
         let config = json!({

@@ -37,7 +37,7 @@ impl Canary {
             for lead in 0..3 {
                 let text = engine.encode([&vec![0; lead], bytes].concat());
                 let first = [0, 2, 3][lead];
-                let last = text.trim_end_matches('=').len() - usize::from((lead + bytes.len()) % 3 != 0);
+                let last = text.trim_end_matches('=').len() - usize::from(!(lead + bytes.len()).is_multiple_of(3));
                 forms.push(text.as_bytes()[first..last].to_vec());
             }
         }

@@ -10,13 +10,13 @@
 //!     fn a_container_reads_its_secret(host) {
 //!         let agent = Agent::start(&host);
 //!         let rootfs = Rootfs::busybox(&host);
-//!         let bundle = Bundle::new(&host, &rootfs).args(&["sleep", "600"]).our_hooks(agent.run_dir()).write();
+//!         let bundle = Bundle::of(&host, &rootfs).args(&["sleep", "600"]).our_hooks(agent.run_dir()).write();
 //!         host.run_detached(&bundle, "web").ok();
 //!     }
 //! }
 //! ```
 #![allow(dead_code, unreachable_pub, unused_imports, unused_macros)] // each test program uses its own part of the bed
-#![allow(clippy::unwrap_used)] // these are tests, in functions that clippy does not see as such
+#![allow(clippy::unwrap_used, clippy::print_stderr)] // these are tests, in functions that clippy does not see as such
 
 mod agent;
 mod bundle;
