@@ -1,2 +1,26 @@
-//! Not written yet.
+//! What the hook and the agent say to each other: frames, messages and their limits. No message carries a value: the
+//! agent answers with descriptors of mounts. Bytes to messages and back, no sockets, no policy.
+//!
+//! One connection is one exchange. The hook opens with [`HookRequest::Deliver`] (beside it the pidfd of the container's
+//! init) or [`HookRequest::Withdraw`]:
+//!
+//! ```text
+//! hook                                    agent
+//! Deliver + pidfd                     ->
+//!                                     <-  Lookup            only if a grant names its owner by name
+//! Owners                              ->
+//!                                     <-  Mounts + fds      one descriptor a mount, in order
+//! Attached                            ->
+//!                                     <-  Done              a hook that gets none undoes what it did
+//!
+//! Withdraw                            ->
+//!                                     <-  Withdrawn         the mount points that are to be removed
+//! ```
+//! `Refused` may come in place of any answer; `Nothing` in place of `Mounts`.
 #![forbid(unsafe_code)]
+
+mod frame;
+mod message;
+
+pub use frame::{HEADER, MAX_BODY, WireError, body_length, decode, encode};
+pub use message::{AgentReply, Deliver, HookRequest, Kept, Layout, MAX_MOUNTS, MadePoint, Mount, MountKind, PROTOCOL};

@@ -1,1 +1,114 @@
-//! Not written yet.
+//! Bytes with descriptors over a Unix stream socket. It knows neither the frames nor the messages.
+//!
+//! Source: unix(7) SCM_RIGHTS.
+
+use std::io::{self, IoSlice, IoSliceMut, Read, Write};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+
+use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+
+/// The most descriptors in one message: the kernel's SCM_MAX_FD.
+pub const MAX_FDS: usize = 253;
+
+/// Sends all of `bytes`, with `fds` beside the first of them.
+///
+/// # Errors
+/// `InvalidInput` for more than [`MAX_FDS`] descriptors or no bytes to carry them; those of sendmsg(2).
+pub fn send(stream: &UnixStream, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Result<()> {
+    if fds.len() > MAX_FDS || bytes.is_empty() {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    let raw: Vec<RawFd> = fds.iter().map(AsRawFd::as_raw_fd).collect();
+    let rights = [ControlMessage::ScmRights(&raw)];
+    let control: &[ControlMessage<'_>] = if raw.is_empty() { &[] } else { &rights };
+    let sent =
+        retry(|| sendmsg::<()>(stream.as_raw_fd(), &[IoSlice::new(bytes)], control, MsgFlags::MSG_NOSIGNAL, None))?;
+    let mut rest: &UnixStream = stream;
+    rest.write_all(&bytes[sent..])
+}
+
+/// Receives exactly as many bytes as `buffer` has, and the descriptors that came beside them, close-on-exec.
+///
+/// # Errors
+/// `UnexpectedEof` when the peer has gone; `InvalidData` when descriptors were lost on the way; those of recvmsg(2).
+pub fn receive(stream: &UnixStream, buffer: &mut [u8]) -> io::Result<Vec<OwnedFd>> {
+    let mut fds = Vec::new();
+    let mut control = nix::cmsg_space!([RawFd; MAX_FDS]);
+    let (count, truncated) = {
+        let mut slices = [IoSliceMut::new(buffer)];
+        let message = retry(|| {
+            recvmsg::<()>(stream.as_raw_fd(), &mut slices, Some(&mut control), MsgFlags::MSG_CMSG_CLOEXEC).map(
+                |message| {
+                    // Taken at once, so that nothing leaks on the way out.
+                    for control in message.cmsgs().into_iter().flatten() {
+                        if let ControlMessageOwned::ScmRights(received) = control {
+                            for fd in received {
+                                // SAFETY: the kernel has just put this descriptor into our table for this message,
+                                // and the message is read once.
+                                fds.push(unsafe { OwnedFd::from_raw_fd(fd) });
+                            }
+                        }
+                    }
+                    (message.bytes, message.flags.contains(MsgFlags::MSG_CTRUNC))
+                },
+            )
+        });
+        message?
+    };
+    if truncated {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, "descriptors were cut off"));
+    }
+    if count == 0 && !buffer.is_empty() {
+        return Err(io::Error::from(io::ErrorKind::UnexpectedEof));
+    }
+    let mut rest: &UnixStream = stream;
+    rest.read_exact(&mut buffer[count..])?;
+    Ok(fds)
+}
+
+fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
+    loop {
+        match call() {
+            Err(nix::errno::Errno::EINTR) => {}
+            other => return other.map_err(io::Error::from),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsFd;
+
+    #[test]
+    fn a_descriptor_arrives_with_its_bytes() {
+        let (left, right) = UnixStream::pair().unwrap();
+        let file = tempfile::tempfile().unwrap();
+        (&file).write_all(b"content").unwrap();
+        send(&left, b"hello", &[file.as_fd()]).unwrap();
+        let mut buffer = [0; 5];
+        let fds = receive(&right, &mut buffer).unwrap();
+        assert_eq!((&buffer, fds.len()), (b"hello", 1));
+        use std::io::Seek;
+        let mut same = std::fs::File::from(fds.into_iter().next().unwrap());
+        same.rewind().unwrap();
+        assert_eq!(io::read_to_string(same).unwrap(), "content");
+    }
+
+    #[test]
+    fn a_peer_that_has_gone_is_an_error_and_not_an_empty_message() {
+        let (left, right) = UnixStream::pair().unwrap();
+        drop(left);
+        assert_eq!(receive(&right, &mut [0; 4]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn the_most_descriptors_pass_and_one_more_is_refused() {
+        let (left, right) = UnixStream::pair().unwrap();
+        let file = tempfile::tempfile().unwrap();
+        send(&left, b"x", &vec![file.as_fd(); MAX_FDS]).unwrap();
+        assert_eq!(receive(&right, &mut [0; 1]).unwrap().len(), MAX_FDS);
+        assert!(send(&left, b"x", &vec![file.as_fd(); MAX_FDS + 1]).is_err());
+    }
+}

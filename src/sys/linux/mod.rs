@@ -5,7 +5,9 @@ pub mod locked;
 pub mod mount;
 pub mod path;
 pub mod peer;
+pub mod pidfd;
 pub mod process;
+pub mod startup;
 
 use std::io;
 

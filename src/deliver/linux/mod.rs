@@ -1,0 +1,30 @@
+//! Linux: a detached file system in RAM, filled by the agent, attached by the hook, scrubbed by the agent.
+//!
+//! | file | who | what |
+//! |---|---|---|
+//! | `existing` | hook | what the container has mounted already, and so how /run/secrets is to be made |
+//! | `owners` | both | ids in the container and on the host |
+//! | `plan` | agent | pure: grants to files, directories and mounts |
+//! | `medium` | agent | which RAM file system this kernel has |
+//! | `stage` | agent | read-only clones, on kernels old and new |
+//! | `fill` | agent | apply a plan |
+//! | `attach` | hook | mount points and mounts, and their undoing |
+//! | `scrub` | agent | overwrite, truncate, unlink |
+
+mod attach;
+mod existing;
+mod fill;
+mod medium;
+mod owners;
+mod plan;
+mod scrub;
+mod stage;
+
+pub use attach::{Attached, remove_mount_points};
+pub use existing::Existing;
+pub use fill::{Filled, Vessel, fill};
+pub use medium::{Medium, Protection};
+pub use owners::{IdMaps, look_up};
+pub use plan::{FillPlan, PlannedFile, Request, owner_names, plan};
+pub use scrub::{Scrubbed, scrub};
+pub use stage::Stage;

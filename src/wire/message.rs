@@ -1,0 +1,144 @@
+//! The messages themselves. Fields are domain types, so a message that decodes is already checked.
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Claim, ContainerId, Target};
+
+/// The version of this protocol; a hook and an agent that differ refuse each other.
+pub const PROTOCOL: u32 = 1;
+/// The most mounts of a container that a request may list.
+pub const MAX_MOUNTS: usize = 4096;
+
+/// What a hook asks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum HookRequest {
+    /// A container is being created and claims a service; the pidfd of its init comes beside this.
+    Deliver(Deliver),
+    /// The answer to [`AgentReply::Lookup`]: ids as the container counts, in the order of the names.
+    Owners {
+        /// The user ids.
+        users: Vec<u32>,
+        /// The group ids.
+        groups: Vec<u32>,
+    },
+    /// Every mount is in place.
+    Attached {
+        /// The mount points that had to be made, in the order in which they were.
+        made: Vec<MadePoint>,
+    },
+    /// A container has stopped.
+    Withdraw {
+        /// Its id.
+        container: ContainerId,
+        /// Its bundle.
+        bundle: String,
+    },
+}
+
+/// A request for the secrets of one container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Deliver {
+    /// [`PROTOCOL`].
+    pub protocol: u32,
+    /// The container's id; unique together with its bundle.
+    pub container: ContainerId,
+    /// The bundle's path.
+    pub bundle: String,
+    /// Which service it says it is.
+    pub claim: Claim,
+    /// How /run/secrets is to be made.
+    pub layout: Layout,
+    /// Where the container has mounts, as absolute paths in the container.
+    pub mounts: Vec<String>,
+    /// The SELinux label for its mounts (`linux.mountLabel`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount_label: Option<String>,
+}
+
+/// How the default directory comes about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum Layout {
+    /// One mount on /run/secrets. What is mounted below it already is kept: the agent makes a place for each.
+    Directory {
+        /// What is to be kept.
+        keep: Vec<Kept>,
+    },
+    /// Something lives at /run/secrets: each secret gets a mount of its own there.
+    Files,
+}
+
+/// A mount below /run/secrets that stays visible.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Kept {
+    /// Where it is.
+    pub target: Target,
+    /// A directory or a file.
+    pub kind: MountKind,
+}
+
+/// What a mount's root is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum MountKind {
+    /// A directory.
+    Directory,
+    /// A regular file.
+    File,
+}
+
+/// A mount that the hook is to attach.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mount {
+    /// Where: an absolute, normalised path in the container.
+    pub at: String,
+    /// A directory or a file.
+    pub kind: MountKind,
+}
+
+/// A mount point that the hook made in the container's root file system.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MadePoint {
+    /// Where: an absolute path in the container.
+    pub at: String,
+    /// A directory or a file.
+    pub kind: MountKind,
+}
+
+/// What the agent answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum AgentReply {
+    /// Look these names up in the container's own passwd and group.
+    Lookup {
+        /// User names.
+        users: Vec<String>,
+        /// Group names.
+        groups: Vec<String>,
+    },
+    /// Attach these; one descriptor each, in order.
+    Mounts {
+        /// The mounts.
+        mounts: Vec<Mount>,
+        /// The ids that container root has on the host: made mount points get them.
+        root: (u32, u32),
+    },
+    /// There is nothing to attach: the service has no grants, or this container has its secrets already.
+    Nothing,
+    /// The delivery is on record.
+    Done,
+    /// The secrets are gone.
+    Withdrawn {
+        /// The mount points that were made for them.
+        made: Vec<MadePoint>,
+    },
+    /// No, and why: one line for the operator.
+    Refused {
+        /// What failed, then what to do.
+        reason: String,
+    },
+}
