@@ -6,7 +6,7 @@
 //! | [`sys`] | **all `unsafe`**: mounts, namespaces, pidfds, peer ids, locked memory; one safe API | what a secret means, policy, printing |
 //! | [`secret`] | secret bytes: locked, zeroised, read by `expose()` only | `Debug`, `Clone`, serde, I/O |
 //! | [`model`] | names, ids, labels, grants, services, claims: parsed once, valid ever after | files, sockets, the clock |
-//! | [`wire`] | the hook socket's frames and messages, their limits | sockets, policy |
+//! | [`wire`] | the hook socket's frames and messages, their limits, one end of its connection | policy, secrets |
 //! | [`policy`] | (peer, container, service) to [`policy::Authorized`] or a refusal; pure | I/O, crypto, store |
 //! | [`oci`] | the parts of state and config.json that we read or edit | the file system, secrets |
 //! | [`seal`] | root key, envelopes; the only namer of a cipher or KDF crate | files, backends' names |

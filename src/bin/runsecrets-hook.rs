@@ -1,4 +1,3 @@
 //! The program `runsecrets-hook`: see `runsecrets::hook`.
-fn main() -> std::process::ExitCode {
-    runsecrets::hook::main()
-}
+#![no_main]
+runsecrets::c_main!(runsecrets::hook::main);

@@ -1,7 +1,54 @@
-//! The program: not written yet.
+//! The program `runsecrets`: arguments, one request to the agent, words or JSON. It never opens the store, needs no root
+//! beyond the socket's permission, takes values from files and standard input only, and shows none.
+//!
+//! Exit status: 0 done; 1 something failed (each failure is a line on standard error); 125 the command line was not
+//! understood and nothing was sent (Docker's own number).
 #![forbid(unsafe_code)]
 
+mod args;
+mod client;
+mod error;
+mod events;
+mod format;
+mod input;
+mod object;
+mod ps;
+mod report;
+mod secret;
+mod service;
+mod template;
+mod version;
+
+use std::process::ExitCode;
+
+use args::{Arguments, Command};
+use client::Agent;
+use error::CliError;
+use report::Report;
+
+pub use args::definition;
+
 /// Runs the program.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::FAILURE
+pub fn main() -> ExitCode {
+    let mut report = Report::default();
+    let arguments = match args::parse() {
+        Ok(arguments) => arguments,
+        Err(error) => return report.usage(&error),
+    };
+    if let Err(error) = run(arguments, &mut report) {
+        report.error(&error);
+    }
+    report.exit_code()
+}
+
+/// One command: connect, ask, show.
+fn run(arguments: Arguments, report: &mut Report) -> Result<(), CliError> {
+    let agent = Agent::at(args::socket(&arguments.place)?)?;
+    match arguments.command {
+        Command::Secret(command) => secret::run(command, &agent, report),
+        Command::Service(command) => service::run(command, &agent, report),
+        Command::Ps(command) => ps::all(&command, &agent, report),
+        Command::Events(command) => events::run(&command, &agent, report),
+        Command::Version(command) => version::run(&command, &agent, report),
+    }
 }

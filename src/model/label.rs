@@ -27,7 +27,7 @@ impl Labels {
                 return Err(ModelError::LabelEmpty(text.to_owned()));
             }
             if key.contains(char::is_whitespace) {
-                return Err(ModelError::LabelWhiteSpace(text.to_owned()));
+                return Err(ModelError::LabelWhiteSpace(key.to_owned()));
             }
             labels.insert(key.to_owned(), value.to_owned());
         }
@@ -83,6 +83,6 @@ mod tests {
     #[test]
     fn bad_labels_are_refused() {
         assert_eq!(Labels::parse(["=x"]), Err(ModelError::LabelEmpty("=x".into())));
-        assert_eq!(Labels::parse(["a b=x"]), Err(ModelError::LabelWhiteSpace("a b=x".into())));
+        assert_eq!(Labels::parse(["a b=x"]), Err(ModelError::LabelWhiteSpace("a b".into())));
     }
 }

@@ -23,5 +23,5 @@ pub use name::{MAX_SECRET_NAME, MAX_SERVICE_NAME, SecretName, ServiceName};
 pub use secret_record::{SecretInfo, SecretVersion};
 pub use service::{Service, TokenHash};
 pub use target::{MAX_TARGET, SECRETS_DIR, Target};
-pub use text::escaped;
+pub use text::{escaped, escaped_line};
 pub use timestamp::Timestamp;

@@ -5,11 +5,23 @@ use std::fmt::Write;
 /// The most characters of foreign text that a message shows.
 const SHOWN: usize = 128;
 
+/// The most characters of a foreign line that a log keeps.
+const SHOWN_LINE: usize = 1024;
+
 /// `text` fit for a message: control characters and non-ASCII escaped, cut after 128 characters.
 pub fn escaped(text: &str) -> String {
+    escaped_to(text, SHOWN)
+}
+
+/// A whole line from outside, fit for a log: as [`escaped`], cut after 1,024 characters.
+pub fn escaped_line(text: &str) -> String {
+    escaped_to(text, SHOWN_LINE)
+}
+
+fn escaped_to(text: &str, most: usize) -> String {
     let mut shown = String::new();
     for (count, character) in text.chars().enumerate() {
-        if count == SHOWN {
+        if count == most {
             shown.push('…');
             break;
         }

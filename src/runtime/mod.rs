@@ -1,7 +1,89 @@
-//! The program: not written yet.
+//! The wrapper: stands where a container engine calls runc or crun. On `create` and `run` of a container that claims a
+//! service it adds our hooks to the bundle's config.json; then it becomes the real runtime, with the very same arguments.
+//! It knows neither secrets nor the agent, and a container that claims nothing is not touched.
 #![forbid(unsafe_code)]
 
+mod arguments;
+mod bundle;
+mod error;
+mod programs;
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::os::unix::process::CommandExt;
+use std::path::Path;
+use std::process::{Command, ExitCode};
+
+use crate::model::ServiceName;
+use crate::oci::Additions;
+use arguments::{Invocation, Options};
+use error::WrapperError;
+
 /// Runs the program.
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::FAILURE
+pub fn main() -> ExitCode {
+    let mut arguments = std::env::args_os();
+    let own_name = arguments.next().unwrap_or_default();
+    let arguments: Vec<OsString> = arguments.collect();
+    let (options, rest) = match Options::split(&arguments) {
+        Ok(split) => split,
+        Err(error) => return report(&error, &Invocation::default()),
+    };
+    let invocation = Invocation::scan(rest);
+    // Returns only if the real runtime could not be started.
+    let error = run(&own_name, &options, &invocation, rest).unwrap_or_else(|error| error);
+    report(&error, &invocation)
+}
+
+/// The policy of the wrapper; on success it does not return.
+fn run(
+    own_name: &OsString,
+    options: &Options,
+    invocation: &Invocation,
+    arguments: &[OsString],
+) -> Result<WrapperError, WrapperError> {
+    let runtime = programs::runtime(own_name, options)?;
+    if let Some(bundle) = invocation.bundle() {
+        let config = bundle::read(&bundle)?;
+        if options.service.is_some() || bundle::claims(&config)? {
+            let hook = programs::hook(options)?;
+            let additions = Additions {
+                hook,
+                arguments: hook_arguments(options.service.as_ref(), options.run_dir().as_deref())?,
+                crun: programs::is_crun(&runtime),
+            };
+            bundle::add_hooks(&bundle, &config, &additions)?;
+        }
+    }
+    let cause = Command::new(&runtime).arg0(runtime.file_name().unwrap_or(own_name)).args(arguments).exec();
+    Ok(WrapperError::Exec { runtime, cause })
+}
+
+fn hook_arguments(service: Option<&ServiceName>, run_dir: Option<&Path>) -> Result<Vec<String>, WrapperError> {
+    let mut arguments = Vec::new();
+    if let Some(service) = service {
+        arguments.extend(["--service".to_owned(), service.to_string()]);
+    }
+    if let Some(run_dir) = run_dir {
+        let text = run_dir.to_str().filter(|_| run_dir.is_absolute()).ok_or(WrapperError::RunDir)?;
+        arguments.extend(["--run-dir".to_owned(), text.to_owned()]);
+    }
+    Ok(arguments)
+}
+
+/// The only place that prints: one line on standard error, and in the log that the engine reads.
+fn report(error: &WrapperError, invocation: &Invocation) -> ExitCode {
+    let message = format!("runsecrets-runtime: {error}");
+    let _ = writeln!(std::io::stderr(), "{message}");
+    if let Some(log) = &invocation.log
+        && let Ok(mut log) = OpenOptions::new().append(true).create(true).open(log)
+    {
+        let line = if invocation.log_json {
+            serde_json::json!({"level": "error", "msg": message}).to_string()
+        } else {
+            format!("level=error msg={message:?}")
+        };
+        let _ = writeln!(log, "{line}");
+    }
+    ExitCode::from(error.exit_code())
 }

@@ -13,8 +13,11 @@ pub const MAX_MOUNTS: usize = 4096;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum HookRequest {
-    /// A container is being created and claims a service; the pidfd of its init comes beside this.
+    /// A container is being created and claims a service; the pidfd of its init comes beside this. Sent before the hook
+    /// enters the container, so that both sides work at the same time.
     Deliver(Deliver),
+    /// What the container has mounted already.
+    Surroundings(Surroundings),
     /// The answer to [`AgentReply::Lookup`]: ids as the container counts, in the order of the names.
     Owners {
         /// The user ids.
@@ -22,10 +25,17 @@ pub enum HookRequest {
         /// The group ids.
         groups: Vec<u32>,
     },
-    /// Every mount is in place.
+    /// Every mount is in place. There is no answer: the delivery has been on record since before the mounts were sent,
+    /// and a hook that goes without having said this has its mounts emptied.
     Attached {
         /// The mount points that had to be made, in the order in which they were.
         made: Vec<MadePoint>,
+    },
+    /// The hook could not go on, in the words that it prints. There is no answer: crun, for one, shows a hook's words to
+    /// nobody, so that the agent's log is where an operator finds them.
+    Failed {
+        /// One line.
+        reason: String,
     },
     /// A container has stopped.
     Withdraw {
@@ -48,13 +58,19 @@ pub struct Deliver {
     pub bundle: String,
     /// Which service it says it is.
     pub claim: Claim,
+    /// The SELinux label for its mounts (`linux.mountLabel`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mount_label: Option<String>,
+}
+
+/// What the hook saw in the container's mount namespace.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Surroundings {
     /// How /run/secrets is to be made.
     pub layout: Layout,
     /// Where the container has mounts, as absolute paths in the container.
     pub mounts: Vec<String>,
-    /// The SELinux label for its mounts (`linux.mountLabel`).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mount_label: Option<String>,
 }
 
 /// How the default directory comes about.
@@ -129,8 +145,6 @@ pub enum AgentReply {
     },
     /// There is nothing to attach: the service has no grants, or this container has its secrets already.
     Nothing,
-    /// The delivery is on record.
-    Done,
     /// The secrets are gone.
     Withdrawn {
         /// The mount points that were made for them.

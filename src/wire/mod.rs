@@ -1,5 +1,6 @@
 //! What the hook and the agent say to each other: frames, messages and their limits. No message carries a value: the
-//! agent answers with descriptors of mounts. Bytes to messages and back, no sockets, no policy.
+//! agent answers with descriptors of mounts. Frames and messages are bytes to values and back; `channel` alone knows the
+//! socket. No policy.
 //!
 //! One connection is one exchange. The hook opens with [`HookRequest::Deliver`] (beside it the pidfd of the container's
 //! init) or [`HookRequest::Withdraw`]:
@@ -7,11 +8,11 @@
 //! ```text
 //! hook                                    agent
 //! Deliver + pidfd                     ->
+//! Surroundings                        ->
 //!                                     <-  Lookup            only if a grant names its owner by name
 //! Owners                              ->
-//!                                     <-  Mounts + fds      one descriptor a mount, in order
-//! Attached                            ->
-//!                                     <-  Done              a hook that gets none undoes what it did
+//!                                     <-  Mounts + fds      one descriptor a mount, in order; on record by now
+//! Attached                            ->                    or Failed, in place of any message after Deliver
 //!
 //! Withdraw                            ->
 //!                                     <-  Withdrawn         the mount points that are to be removed
@@ -19,8 +20,14 @@
 //! `Refused` may come in place of any answer; `Nothing` in place of `Mounts`.
 #![forbid(unsafe_code)]
 
+#[cfg(target_os = "linux")]
+mod channel;
 mod frame;
 mod message;
 
+#[cfg(target_os = "linux")]
+pub use channel::{Channel, ChannelError};
 pub use frame::{HEADER, MAX_BODY, WireError, body_length, decode, encode};
-pub use message::{AgentReply, Deliver, HookRequest, Kept, Layout, MAX_MOUNTS, MadePoint, Mount, MountKind, PROTOCOL};
+pub use message::{
+    AgentReply, Deliver, HookRequest, Kept, Layout, MAX_MOUNTS, MadePoint, Mount, MountKind, PROTOCOL, Surroundings,
+};

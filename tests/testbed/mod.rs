@@ -1,133 +1,166 @@
-//! The test bed of all end-to-end tests: real runtimes, real programs in root file systems, a real agent. Nothing here
-//! stands in for a component; one that is missing fails the test with the line that installs it. Everything a test
-//! makes lies in its own directory and its own mount namespace, and goes away when the test ends, also by a panic.
-//!
-//! ```ignore
-//! mod testbed;
-//! use testbed::*;
-//!
-//! on_runc_and_crun! {
-//!     fn a_container_reads_its_secret(host) {
-//!         let agent = Agent::start(&host);
-//!         let rootfs = Rootfs::busybox(&host);
-//!         let bundle = Bundle::of(&host, &rootfs).args(&["sleep", "600"]).our_hooks(agent.run_dir()).write();
-//!         host.run_detached(&bundle, "web").ok();
-//!     }
-//! }
-//! ```
-#![allow(dead_code, unreachable_pub, unused_imports, unused_macros)] // each test program uses its own part of the bed
-#![allow(clippy::unwrap_used, clippy::print_stderr)] // these are tests, in functions that clippy does not see as such
+//! Real containers of runc and crun, with a real agent and the real hook, for the end-to-end tests. Everything goes
+//! away when it is dropped, also in a panic.
+#![allow(dead_code, unused_imports, unreachable_pub)] // each test program uses its own part
 
-mod agent;
-mod bundle;
-mod canary;
-mod host;
-mod rootfs;
+pub mod bundle;
+pub mod canary;
+pub mod overlay;
+pub mod rootfs;
+#[path = "../running_agent/mod.rs"]
+pub mod running_agent;
+pub mod runtime;
 
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::process::{Command, Output, Stdio};
 
-pub use agent::Agent;
-pub use bundle::{Bundle, BundleBuilder};
+pub use bundle::Bundle;
 pub use canary::Canary;
-pub use host::{Host, Runtime};
+pub use overlay::Overlay;
 pub use rootfs::Rootfs;
+use running_agent::{Agent, Place};
+pub use runtime::{Container, Runtime};
 
-/// How long the bed waits for something that must happen: generous, because it is no measurement.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// The hook's binary.
+pub const HOOK: &str = env!("CARGO_BIN_EXE_runsecrets-hook");
+/// The hook under test: this build's, or the one that `RUNSECRETS_TEST_HOOK` names (as released: static).
+pub fn hook() -> PathBuf {
+    std::env::var_os("RUNSECRETS_TEST_HOOK").map_or_else(|| PathBuf::from(HOOK), PathBuf::from)
+}
 
-/// Turns one test body into two tests, `NAME::runc` and `NAME::crun`; the body gets a `&Host` by the name it gives.
-macro_rules! on_runc_and_crun {
-    ($($(#[$attribute:meta])* fn $name:ident($host:ident) $body:block)*) => {$(
-        mod $name {
-            use super::*;
-            fn body($host: &$crate::testbed::Host) $body
-            $(#[$attribute])*
-            #[test]
-            fn runc() {
-                body(&$crate::testbed::Host::new($crate::testbed::Runtime::Runc));
-            }
-            $(#[$attribute])*
-            #[test]
-            fn crun() {
-                body(&$crate::testbed::Host::new($crate::testbed::Runtime::Crun));
-            }
+/// The CLI's binary.
+pub const CLI: &str = env!("CARGO_BIN_EXE_runsecrets");
+/// The wrapper's binary.
+pub const WRAPPER: &str = env!("CARGO_BIN_EXE_runsecrets-runtime");
+
+/// Makes a test of each function for each runtime, so that a failure names the runtime.
+#[macro_export]
+macro_rules! on_each_runtime {
+    ($($name:ident),+ $(,)?) => {
+        mod on_runc { $(#[test] fn $name() { super::$name($crate::testbed::Runtime::Runc); })+ }
+        mod on_crun { $(#[test] fn $name() { super::$name($crate::testbed::Runtime::Crun); })+ }
+    };
+}
+
+/// One agent and one runtime.
+pub struct Bed {
+    pub runtime: Runtime,
+    pub place: Place,
+    pub agent: Agent,
+}
+
+impl Bed {
+    pub fn new(runtime: Runtime) -> Self {
+        Self::configured(runtime, "")
+    }
+
+    /// With these lines of configuration.
+    pub fn configured(runtime: Runtime, lines: &str) -> Self {
+        let place = Place::new();
+        place.configure(lines);
+        let agent = place.start();
+        Self { runtime, place, agent }
+    }
+
+    /// Stores a secret by the CLI.
+    pub fn secret(&self, name: &str, value: &[u8]) {
+        let file = self.place.path("value");
+        std::fs::write(&file, value).unwrap();
+        let output = self.cli(&["secret", "create", name, file.to_str().unwrap()]);
+        std::fs::remove_file(&file).unwrap();
+        assert!(output.status.success(), "{}", words(&output));
+    }
+
+    /// Makes a service by the CLI.
+    pub fn service(&self, name: &str, grants: &[&str]) {
+        let mut arguments = vec!["service", "create", "--name", name];
+        for grant in grants {
+            arguments.extend(["--secret", grant]);
         }
-    )*};
+        let output = self.cli(&arguments);
+        assert!(output.status.success(), "{}", words(&output));
+    }
+
+    /// The CLI's answer.
+    pub fn cli(&self, arguments: &[&str]) -> Output {
+        Command::new(CLI).arg("--run-dir").arg(self.place.run()).args(arguments).output().unwrap()
+    }
+
+    /// The CLI's answer, which must be a success.
+    pub fn cli_ok(&self, arguments: &[&str]) -> String {
+        let output = self.cli(arguments);
+        assert!(output.status.success(), "{arguments:?}: {}", words(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The CLI's answer to these arguments and this standard input, which must be a success.
+    pub fn cli_given(&self, arguments: &[&str], input: &[u8]) -> String {
+        let mut command = Command::new(CLI);
+        command.arg("--run-dir").arg(self.place.run()).args(arguments);
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.take().unwrap().write_all(input).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", words(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// A busybox bundle with our hooks that claims `service`.
+    pub fn bundle(&self, service: &str) -> Bundle {
+        Bundle::new(Rootfs::busybox()).hooked(&self.place.run()).claiming(service)
+    }
+
+    /// Starts `bundle`; it must come up.
+    pub fn start(&self, bundle: &Bundle) -> Container {
+        self.try_start(bundle).unwrap_or_else(|error| panic!("{error}\nagent: {}", self.agent.log.text()))
+    }
+
+    /// Starts `bundle`; what the runtime says if it does not come up.
+    pub fn try_start(&self, bundle: &Bundle) -> Result<Container, String> {
+        Container::run(self.runtime, bundle)
+    }
+
+    /// Starts `bundle`, which must be refused with `part` in what the user sees, and leave nothing behind.
+    pub fn refuse(&self, bundle: &Bundle, part: &str) {
+        let before = bundle.listing();
+        let error = match self.try_start(bundle) {
+            Ok(_) => panic!("started, though it should be refused with '{part}'"),
+            Err(error) => error,
+        };
+        assert!(error.contains(part), "no '{part}' in: {error}");
+        assert_eq!(bundle.listing(), before, "something was left in the bundle after: {error}");
+        self.holds_nothing();
+    }
+
+    /// No container is on record, none is listed.
+    pub fn holds_nothing(&self) {
+        self.eventually("no container holds secrets", || {
+            let records = std::fs::read_dir(self.place.run().join("containers")).unwrap().count();
+            records == 0 && self.agent.get("/runsecrets/v1/ps").json() == serde_json::json!([])
+        });
+    }
+
+    /// Waits until `holds`.
+    pub fn eventually(&self, what: &str, mut holds: impl FnMut() -> bool) {
+        let start = std::time::Instant::now();
+        while !holds() {
+            assert!(start.elapsed() < running_agent::LIMIT, "never: {what}; agent: {}", self.agent.log.text());
+            std::thread::sleep(std::time::Duration::from_millis(10));
+        }
+    }
 }
-pub(crate) use on_runc_and_crun;
 
-/// What a command did.
-#[must_use]
-#[derive(Debug)]
-pub struct Outcome {
-    /// The command line, for messages.
-    pub command: String,
-    /// The exit code; none after a signal.
-    pub code: Option<i32>,
-    /// What it wrote to standard output.
-    pub stdout: Vec<u8>,
-    /// What it wrote to standard error.
-    pub stderr: Vec<u8>,
+/// What a program said, for a failure's message.
+pub fn words(output: &Output) -> String {
+    format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
-impl Outcome {
-    /// Runs `command` to its end.
-    pub fn of(command: &mut Command) -> Self {
-        let shown = format!("{command:?}");
-        let output = command.output().unwrap_or_else(|error| panic!("{shown}: {error}"));
-        Self::from_output(shown, output)
+/// The path of a program that a test needs; where it is missing, the test fails with the line that installs it.
+pub fn program(name: &str, package: &str) -> PathBuf {
+    for directory in ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"] {
+        let path = Path::new(directory).join(name);
+        if path.exists() {
+            return path;
+        }
     }
-
-    /// The same from an output that was had otherwise.
-    pub fn from_output(command: String, output: Output) -> Self {
-        Self { command, code: output.status.code(), stdout: output.stdout, stderr: output.stderr }
-    }
-
-    /// Standard output of a command that must succeed.
-    #[track_caller]
-    pub fn ok(self) -> String {
-        assert_eq!(self.code, Some(0), "{}\nstdout: {}\nstderr: {}", self.command, self.out(), self.err());
-        self.out()
-    }
-
-    /// Standard error (and after it standard output) of a command that must fail.
-    #[track_caller]
-    pub fn fails(self) -> String {
-        assert_ne!(self.code, Some(0), "succeeded: {}\nstdout: {}\nstderr: {}", self.command, self.out(), self.err());
-        format!("{}{}", self.err(), self.out())
-    }
-
-    /// Standard output as text.
-    pub fn out(&self) -> String {
-        String::from_utf8_lossy(&self.stdout).into_owned()
-    }
-
-    /// Standard error as text.
-    pub fn err(&self) -> String {
-        String::from_utf8_lossy(&self.stderr).into_owned()
-    }
-}
-
-/// The path of `program`, or a failure that says which package of Debian has it.
-#[track_caller]
-pub fn require(program: &str, package: &str) -> PathBuf {
-    let found = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
-        .iter()
-        .map(|dir| Path::new(dir).join(program))
-        .find(|path| path.is_file());
-    found.unwrap_or_else(|| {
-        panic!("{program} is missing; install it: apt-get install -y --no-install-recommends {package}")
-    })
-}
-
-/// Waits until `holds` is true; fails naming `what` when it does not come to hold.
-#[track_caller]
-pub fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !holds() {
-        assert!(Instant::now() < deadline, "it did not come to hold: {what}");
-        std::thread::sleep(Duration::from_millis(10));
-    }
+    panic!("{name} is missing; apt-get install -y --no-install-recommends {package}");
 }

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 
 use crate::deliver::DeliverError;
 use crate::sys::linux::mount::{attach, clone_tree_recursive, detach};
-use crate::sys::linux::path::{Dir, Kind, set_owner_and_mode};
+use crate::sys::linux::path::{Dir, Kind};
 use crate::wire::{Kept, MadePoint, Mount, MountKind};
 
 /// Permission bits of directories that are made on the way to a target.
@@ -94,23 +94,19 @@ impl<'r> Attached<'r> {
         Err(DeliverError::MountPoint { path: target.to_owned(), cause: io::Error::from(io::ErrorKind::InvalidInput) })
     }
 
+    /// Modes are exact under the hook's umask of 022; owners are set only where they are not the maker's.
     fn make(&mut self, parent: &Dir, name: &str, path: &str, kind: MountKind) -> Result<(), DeliverError> {
-        let (uid, gid) = self.root;
         let failed = |cause| DeliverError::MountPoint { path: path.to_owned(), cause };
-        let made = MadePoint { at: path.to_owned(), kind };
         match kind {
-            MountKind::Directory => {
-                parent.make_dir(name, DIRECTORY_MODE).map_err(failed)?;
-                self.made.push(made);
-                let directory = parent.entry(name).map_err(failed)?;
-                directory.set_owner(uid, gid).and_then(|()| directory.set_mode(DIRECTORY_MODE)).map_err(failed)
-            }
-            MountKind::File => {
-                let file = parent.make_file(name, 0o600).map_err(failed)?;
-                self.made.push(made);
-                set_owner_and_mode(&file, uid, gid, FILE_MODE).map_err(failed)
-            }
+            MountKind::Directory => parent.make_dir(name, DIRECTORY_MODE),
+            MountKind::File => parent.make_file(name, FILE_MODE).map(drop),
         }
+        .map_err(failed)?;
+        self.made.push(MadePoint { at: path.to_owned(), kind });
+        if self.root == (0, 0) {
+            return Ok(());
+        }
+        parent.entry(name).and_then(|made| made.set_owner(self.root.0, self.root.1)).map_err(failed)
     }
 }
 

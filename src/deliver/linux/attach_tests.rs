@@ -1,7 +1,7 @@
 //! Trees that were prepared to mislead. These run as root in a mount namespace of their own thread, with real mounts.
 
 use super::*;
-use crate::deliver::linux::{Medium, Stage, Vessel, fill, owner_names, plan};
+use crate::deliver::linux::{Empty, Medium, Protection, Room, Stage, owner_names, plan};
 use crate::model::{Grant, Grants, Target};
 use crate::secret::SecretBytes;
 use crate::wire::Layout;
@@ -10,6 +10,15 @@ use std::path::Path;
 /// Runs `body` on a thread that has a mount namespace of its own, with an empty root file system and one secret that
 /// says `hunter2`, filled for `grants`.
 fn in_container(
+    grants: &'static [&'static str],
+    body: impl FnOnce(&Path, &Dir, &[Mount], &[OwnedFd]) + Send + 'static,
+) {
+    in_container_with(Protection::Noswap, Stage::Detached, grants, body);
+}
+
+fn in_container_with(
+    protection: Protection,
+    stage: Stage,
     grants: &'static [&'static str],
     body: impl FnOnce(&Path, &Dir, &[Mount], &[OwnedFd]) + Send + 'static,
 ) {
@@ -31,11 +40,11 @@ fn in_container(
             mounts: &[],
         };
         let plan = plan(&request).unwrap();
-        let medium = Medium::probe(false).unwrap();
-        let vessel = Vessel { medium, stage: &Stage::Detached, bytes: 1 << 20, label: None };
-        let filled =
-            fill::<DeliverError>(&plan, vessel, |_| Ok(SecretBytes::take_from(&mut b"hunter2".to_vec()).unwrap()))
-                .unwrap();
+        let medium = Medium::probe(&[protection]).unwrap();
+        let room = Room::of(&grants, &[7, 7]);
+        let empty = Empty::make(medium, room, None).unwrap();
+        let value = |_| Ok::<_, DeliverError>(SecretBytes::take_from(&mut b"hunter2".to_vec()).unwrap());
+        let filled = empty.fill(&plan, &stage, value).unwrap();
         let mounts: Vec<Mount> = plan.mounts.iter().map(|(mount, _)| mount.clone()).collect();
         let rootfs = Dir::root(top.path()).unwrap();
         body(top.path(), &rootfs, &mounts, &filled.clones);
@@ -152,4 +161,21 @@ fn a_kept_mount_stays_visible_inside_ours() {
         // ... and their mount is seen again.
         assert_eq!(std::fs::read_to_string(account.join("token")).unwrap(), "theirs");
     });
+}
+
+#[test]
+fn kernels_without_noswap_or_detached_clones_have_a_way_too() {
+    for protection in [Protection::Ramfs, Protection::Swappable, Protection::Noswap] {
+        let directory = tempfile::tempdir().unwrap();
+        let stage = Stage::Private(directory.path().to_owned());
+        in_container_with(protection, stage, &["a", "source=b,target=/etc/b"], |top, rootfs, mounts, fds| {
+            let attached = Attached::attach(rootfs, (0, 0), mounts, fds, &[]).unwrap();
+            for path in ["run/secrets/a", "etc/b"] {
+                assert_eq!(std::fs::read_to_string(top.join(path)).unwrap(), "hunter2");
+                assert!(std::fs::write(top.join(path), "x").is_err());
+            }
+            drop(attached);
+        });
+        assert_eq!(entries(directory.path()), 0);
+    }
 }

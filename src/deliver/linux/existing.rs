@@ -1,6 +1,7 @@
 //! What a container has mounted before we come, and so how /run/secrets is to be made without covering any of it.
 
-use std::io;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 
 use crate::deliver::DeliverError;
@@ -10,8 +11,9 @@ use crate::wire::{Kept, Layout, MAX_MOUNTS, MountKind};
 
 /// The most bytes of mountinfo that are read: a host with thousands of containers has some megabytes.
 const MAX_MOUNTINFO: u64 = 64 * 1024 * 1024;
+const MOUNTINFO_BUFFER: usize = 64 * 1024;
 /// The most entries of a directory that are kept one by one.
-const MAX_KEPT: usize = 256;
+pub(super) const MAX_KEPT: usize = 256;
 
 /// One mount of the container.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,6 +68,9 @@ impl Existing {
             Some(_) => Ok(Layout::Files),
             None => {
                 let below = self.below_secrets_dir();
+                if below.len() > MAX_KEPT {
+                    return Ok(Layout::Files);
+                }
                 let foreign = has_more_than(&directory, SECRETS_DIR, &below).map_err(look)?;
                 if foreign {
                     Ok(Layout::Files)
@@ -150,10 +155,10 @@ fn has_more_than(directory: &Dir, path: &str, mounts: &[&str]) -> io::Result<boo
     Ok(false)
 }
 
+/// The kernel writes the list anew for each read, so the buffer starts large.
 fn read_mountinfo() -> io::Result<String> {
-    use std::io::Read;
-    let mut text = String::new();
-    std::fs::File::open("/proc/self/mountinfo")?.take(MAX_MOUNTINFO).read_to_string(&mut text)?;
+    let mut text = String::with_capacity(MOUNTINFO_BUFFER);
+    File::open("/proc/self/mountinfo")?.take(MAX_MOUNTINFO).read_to_string(&mut text)?;
     Ok(text)
 }
 

@@ -1,7 +1,7 @@
 //! Apply a plan: make the file system, write each value into it, clone what the container is to see.
 //! The values pass through here and nowhere else on their way out of the agent.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 
 use crate::deliver::DeliverError;
@@ -9,61 +9,66 @@ use crate::secret::SecretBytes;
 use crate::sys::linux::path::{Dir, set_owner_and_mode};
 
 use super::medium::{Medium, Protection};
-use super::plan::FillPlan;
+use super::plan::{FillPlan, Room};
 use super::scrub::scrub;
 use super::stage::Stage;
 
 /// Permission bits of directories: as Docker makes /run/secrets.
 const DIRECTORY_MODE: u32 = 0o755;
 
+/// A file system with nothing in it yet: its writable root, which only the agent has.
+#[derive(Debug)]
+pub struct Empty {
+    root: Dir,
+    medium: Medium,
+}
+
 /// A filled file system: its writable side, and what is to be attached.
 #[derive(Debug)]
 pub struct Filled {
     /// The root of the writable mount: only the agent has it.
     pub root: Dir,
+    /// The number of the file system (`st_dev`).
+    pub device: u64,
     /// One read-only clone for each mount of the plan, in order.
     pub clones: Vec<OwnedFd>,
     /// How well it is kept from a disk.
     pub protection: Protection,
 }
 
-/// The file system to fill and its bounds.
-#[derive(Debug, Clone, Copy)]
-pub struct Vessel<'a> {
-    /// Which kind.
-    pub medium: Medium,
-    /// How clones are made.
-    pub stage: &'a Stage,
-    /// Bytes at the most.
-    pub bytes: u64,
-    /// The SELinux label of its mounts.
-    pub label: Option<&'a str>,
-}
+impl Empty {
+    /// Makes a file system of `medium` with `room`, whose mounts have the SELinux label `label`.
+    ///
+    /// # Errors
+    /// [`DeliverError::FileSystem`].
+    pub fn make(medium: Medium, room: Room, label: Option<&str>) -> Result<Self, DeliverError> {
+        let mount = medium.make(room, label).map_err(|cause| failed("make a file system in RAM", &cause))?;
+        Ok(Self { root: Dir::from(mount), medium })
+    }
 
-/// Fills a new file system: `value` is asked for each file's bytes, by the index of its grant, one at a time, and the
-/// bytes are wiped before the next is asked for. What was written is scrubbed when a later step fails.
-///
-/// # Errors
-/// [`DeliverError::FileSystem`], or the error of `value`.
-pub fn fill<E: From<DeliverError>>(
-    plan: &FillPlan,
-    vessel: Vessel<'_>,
-    value: impl FnMut(usize) -> Result<SecretBytes, E>,
-) -> Result<Filled, E> {
-    let mount = vessel
-        .medium
-        .make(vessel.bytes, plan.inodes(), vessel.label)
-        .map_err(|cause| failed("make a file system in RAM", &cause))?;
-    let root = Dir::from(mount.try_clone().map_err(|cause| failed("make a file system in RAM", &cause))?);
-    let clones = write_all(&root, plan, value).and_then(|()| {
-        let paths: Vec<String> = plan.mounts.iter().map(|(_, path)| path.clone()).collect();
-        Ok(vessel.stage.clones(&mount, &paths)?)
-    });
-    match clones {
-        Ok(clones) => Ok(Filled { root, clones, protection: vessel.medium.protection() }),
-        Err(error) => {
-            scrub(&root);
-            Err(error)
+    /// Fills it: `value` is asked for each file's bytes, by the index of its grant, one at a time, and the bytes are wiped
+    /// before the next is asked for. What was written is scrubbed when a later step fails.
+    ///
+    /// # Errors
+    /// [`DeliverError::FileSystem`], or the error of `value`.
+    pub fn fill<E: From<DeliverError>>(
+        self,
+        plan: &FillPlan,
+        stage: &Stage,
+        value: impl FnMut(usize) -> Result<SecretBytes, E>,
+    ) -> Result<Filled, E> {
+        let root = self.root;
+        let clones = write_all(&root, plan, value).and_then(|()| {
+            let paths: Vec<String> = plan.mounts.iter().map(|(_, path)| path.clone()).collect();
+            let device = root.device().map_err(|cause| failed("look at a file system in RAM", &cause))?;
+            Ok((stage.clones(&root, &paths)?, device))
+        });
+        match clones {
+            Ok((clones, device)) => Ok(Filled { root, device, clones, protection: self.medium.protection() }),
+            Err(error) => {
+                scrub(&root);
+                Err(error)
+            }
         }
     }
 }
@@ -73,15 +78,17 @@ fn write_all<E: From<DeliverError>>(
     plan: &FillPlan,
     mut value: impl FnMut(usize) -> Result<SecretBytes, E>,
 ) -> Result<(), E> {
+    let mut directory = Directory { root, open: None };
     for path in &plan.directories {
-        make_directory(root, path, plan.root).map_err(|cause| failed("make a directory in RAM", &cause))?;
+        directory.make(path, plan.root).map_err(|cause| failed("make a directory in RAM", &cause))?;
     }
     for path in &plan.places {
-        write(root, path, plan.root, 0o444, &[]).map_err(|cause| failed("make a mount point in RAM", &cause))?;
+        directory.write(path, plan.root, 0o444, &[]).map_err(|cause| failed("make a mount point in RAM", &cause))?;
     }
     for file in &plan.files {
         let secret = value(file.grant)?;
-        write(root, &file.path, (file.uid, file.gid), file.mode, secret.expose())
+        directory
+            .write(&file.path, (file.uid, file.gid), file.mode, secret.expose())
             .map_err(|cause| failed("write a value to RAM", &cause))?;
     }
     Ok(())
@@ -91,31 +98,41 @@ fn failed(step: &'static str, cause: &dyn std::fmt::Display) -> DeliverError {
     DeliverError::FileSystem { step, cause: cause.to_string() }
 }
 
-fn make_directory(root: &Dir, path: &str, (uid, gid): (u32, u32)) -> std::io::Result<()> {
-    let (parent, name) = parent_of(root, path)?;
-    let parent = parent.as_ref().unwrap_or(root);
-    parent.make_dir(name, 0o700)?;
-    let made = parent.entry(name)?;
-    made.set_owner(uid, gid)?;
-    made.set_mode(DIRECTORY_MODE)
+/// Writes below `root`, keeping the directory of the last file open: most files stand beside the one before.
+struct Directory<'r> {
+    root: &'r Dir,
+    open: Option<(String, Dir)>,
 }
 
-fn write(root: &Dir, path: &str, (uid, gid): (u32, u32), mode: u32, bytes: &[u8]) -> std::io::Result<()> {
-    let (parent, name) = parent_of(root, path)?;
-    let mut file = parent.as_ref().unwrap_or(root).make_file(name, 0o600)?;
-    file.write_all(bytes)?;
-    set_owner_and_mode(&file, uid, gid, mode)
-}
-
-/// The directory that `path` is in (none: `root` itself) and its last component.
-fn parent_of<'p>(root: &Dir, path: &'p str) -> std::io::Result<(Option<Dir>, &'p str)> {
-    let mut components = path.split('/').peekable();
-    let mut parent: Option<Dir> = None;
-    while let Some(component) = components.next() {
-        if components.peek().is_none() {
-            return Ok((parent, component));
-        }
-        parent = Some(parent.as_ref().unwrap_or(root).entry(component)?);
+impl Directory<'_> {
+    fn make(&mut self, path: &str, (uid, gid): (u32, u32)) -> io::Result<()> {
+        let (parent, name) = self.parent_of(path)?;
+        parent.make_dir(name, 0o700)?;
+        let made = parent.entry(name)?;
+        made.set_owner(uid, gid)?;
+        made.set_mode(DIRECTORY_MODE)
     }
-    Err(std::io::Error::from(std::io::ErrorKind::InvalidInput))
+
+    fn write(&mut self, path: &str, (uid, gid): (u32, u32), mode: u32, bytes: &[u8]) -> io::Result<()> {
+        let (parent, name) = self.parent_of(path)?;
+        let mut file = parent.make_file(name, 0o600)?;
+        file.write_all(bytes)?;
+        set_owner_and_mode(&file, uid, gid, mode)
+    }
+
+    /// The directory that `path` is in, and its last component.
+    fn parent_of<'p>(&mut self, path: &'p str) -> io::Result<(&Dir, &'p str)> {
+        let Some((parent, name)) = path.rsplit_once('/') else { return Ok((self.root, path)) };
+        if self.open.as_ref().is_none_or(|(open, _)| open != parent) {
+            let mut directory = self.root.again()?;
+            for component in parent.split('/') {
+                directory = directory.entry(component)?;
+            }
+            self.open = Some((parent.to_owned(), directory));
+        }
+        match &self.open {
+            Some((_, directory)) => Ok((directory, name)),
+            None => Err(io::Error::from(io::ErrorKind::InvalidInput)),
+        }
+    }
 }

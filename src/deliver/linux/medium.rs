@@ -9,6 +9,8 @@ use serde::{Deserialize, Serialize};
 use crate::deliver::DeliverError;
 use crate::sys::linux::mount::{FsContext, MountError};
 
+use super::plan::Room;
+
 /// How well the values are kept from a disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -31,36 +33,28 @@ impl fmt::Display for Protection {
     }
 }
 
+/// Enough to find out whether a file system can be made.
+pub(super) const SMALLEST: Room = Room { bytes: 4096, inodes: 2 };
+
 /// The file system to make for each container.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Medium(Protection);
 
 impl Medium {
-    /// The best that the kernel has: tmpfs with `noswap`, else ramfs, else tmpfs if `allow_swap`.
+    /// The first of `candidates` that this kernel can make.
     ///
     /// # Errors
-    /// [`DeliverError::FileSystem`] when none can be made.
-    pub fn probe(allow_swap: bool) -> Result<Self, DeliverError> {
-        let mut candidates = vec![Protection::Noswap, Protection::Ramfs];
-        if allow_swap {
-            candidates.push(Protection::Swappable);
-        }
+    /// [`DeliverError::FileSystem`] when it can make none.
+    pub fn probe(candidates: &[Protection]) -> Result<Self, DeliverError> {
         let mut refusals = Vec::new();
         for protection in candidates {
-            match Self(protection).make(4096, 2, None) {
-                Ok(_) => return Ok(Self(protection)),
+            match Self(*protection).make(SMALLEST, None) {
+                Ok(_) => return Ok(Self(*protection)),
                 Err(refusal) => refusals.push(format!("{protection}: {refusal}")),
             }
         }
-        Err(DeliverError::FileSystem {
-            step: "make a file system in RAM that is never swapped",
-            cause: refusals.join("; "),
-        })
-    }
-
-    /// The one that is asked for, whether the kernel has a better one or not.
-    pub fn forced(protection: Protection) -> Self {
-        Self(protection)
+        let step = "make a file system in RAM of the kind that the configuration allows";
+        Err(DeliverError::FileSystem { step, cause: refusals.join("; ") })
     }
 
     /// What it protects from.
@@ -68,11 +62,11 @@ impl Medium {
         self.0
     }
 
-    /// Makes an empty one, detached; `bytes` and `inodes` bound a tmpfs, a ramfs has no bounds of its own.
+    /// Makes an empty one, detached; `room` bounds a tmpfs, a ramfs has no bounds of its own.
     ///
     /// # Errors
     /// The kernel's.
-    pub(super) fn make(self, bytes: u64, inodes: u64, label: Option<&str>) -> Result<OwnedFd, MountError> {
+    pub(super) fn make(self, room: Room, label: Option<&str>) -> Result<OwnedFd, MountError> {
         let number = |number: u64| CString::new(number.to_string()).unwrap_or_default();
         let context = match self.0 {
             Protection::Ramfs => FsContext::open(c"ramfs")?,
@@ -81,8 +75,8 @@ impl Medium {
         context.set(c"source", c"runsecrets")?;
         context.set(c"mode", c"0700")?;
         if self.0 != Protection::Ramfs {
-            context.set(c"size", &number(bytes))?;
-            context.set(c"nr_inodes", &number(inodes))?;
+            context.set(c"size", &number(room.bytes))?;
+            context.set(c"nr_inodes", &number(room.inodes))?;
         }
         if self.0 == Protection::Noswap {
             context.flag(c"noswap")?;

@@ -10,7 +10,9 @@
 //! | `fill` | agent | apply a plan |
 //! | `attach` | hook | mount points and mounts, and their undoing |
 //! | `scrub` | agent | overwrite, truncate, unlink |
+//! | `adopt` | agent | the writable side again, after a restart |
 
+mod adopt;
 mod attach;
 mod existing;
 mod fill;
@@ -20,11 +22,12 @@ mod plan;
 mod scrub;
 mod stage;
 
+pub use adopt::{Adopted, adopt};
 pub use attach::{Attached, remove_mount_points};
 pub use existing::Existing;
-pub use fill::{Filled, Vessel, fill};
+pub use fill::{Empty, Filled};
 pub use medium::{Medium, Protection};
 pub use owners::{IdMaps, look_up};
-pub use plan::{FillPlan, PlannedFile, Request, owner_names, plan};
+pub use plan::{FillPlan, PlannedFile, Request, Room, owner_names, plan};
 pub use scrub::{Scrubbed, scrub};
 pub use stage::Stage;

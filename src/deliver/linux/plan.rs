@@ -6,14 +6,17 @@ use crate::deliver::DeliverError;
 use crate::model::{Grant, Grants, Owner, SECRETS_DIR};
 use crate::wire::{Kept, Layout, Mount, MountKind};
 
+use super::existing::MAX_KEPT;
 use super::owners::IdMaps;
 
 /// The directory of our file system that shows at /run/secrets.
 pub(super) const DIRECTORY: &str = "dir";
 /// The directory of our file system whose files are mounted one by one.
 pub(super) const FILES: &str = "files";
-/// Room for one page at the least, in bytes.
+/// The unit in which a file takes room, in bytes.
 const PAGE: u64 = 4096;
+/// Pages and inodes for what is not counted: the root, the two directories, a file in the making.
+const SPARE: usize = 8;
 
 /// What a plan is made from.
 #[derive(Debug)]
@@ -62,19 +65,25 @@ pub struct FillPlan {
     pub root: (u32, u32),
 }
 
-impl FillPlan {
-    /// Inodes that the file system needs, with room for each file to be replaced by a new one.
-    pub fn inodes(&self) -> u64 {
-        let count = 1 + self.directories.len() + self.places.len() + 2 * self.files.len() + 8;
-        u64::try_from(count).unwrap_or(u64::MAX)
-    }
+/// How large a file system has to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Bytes.
+    pub bytes: u64,
+    /// Inodes.
+    pub inodes: u64,
+}
 
-    /// Bytes that the file system needs for values of `sizes`, with room for each to be replaced by a new one of its
-    /// size, and for directories.
-    pub fn bytes(&self, sizes: &[usize]) -> u64 {
-        let pages = |size: &usize| u64::try_from(*size).unwrap_or(u64::MAX).div_ceil(PAGE).max(1);
+impl Room {
+    /// Room for values of `sizes` at the targets of `grants`, for each to be replaced by a new one of its size, and for
+    /// whatever a container may have below /run/secrets that has to be kept. Known before the container is looked at.
+    pub fn of(grants: &Grants, sizes: &[usize]) -> Self {
+        let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
+        let pages = |size: &usize| count(*size).div_ceil(PAGE).max(1);
         let values: u64 = sizes.iter().map(pages).sum();
-        (2 * values + self.inodes()).saturating_mul(PAGE)
+        let directories: usize = grants.as_slice().iter().map(|grant| grant.target.as_str().matches('/').count()).sum();
+        let inodes = 2 * grants.as_slice().len() + directories + 2 * MAX_KEPT + SPARE;
+        Self { bytes: (2 * values + count(SPARE)).saturating_mul(PAGE), inodes: count(inodes) }
     }
 }
 

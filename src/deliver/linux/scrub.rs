@@ -8,7 +8,7 @@ use std::io::{self, Seek, Write};
 
 use crate::sys::linux::path::{Dir, Kind};
 
-const ZEROES: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROES: [u8; 64 * 1024] = [0; 64 * 1024];
 /// How deep a tree is followed: targets are at most 4,095 bytes.
 const MAX_DEPTH: usize = 2048;
 
@@ -56,7 +56,8 @@ fn empty(directory: &Dir, depth: usize, scrubbed: &mut Scrubbed) {
     }
 }
 
-fn overwrite(mut file: File, size: u64) -> io::Result<()> {
+/// Zeroes the first `size` bytes of `file` and cuts it to nothing.
+pub(super) fn overwrite(mut file: File, size: u64) -> io::Result<()> {
     file.rewind()?;
     let mut left = size;
     while left > 0 {

@@ -15,7 +15,7 @@ use crate::deliver::DeliverError;
 use crate::sys::linux::mount::{attach, clone_tree, detach, make_private, restrict};
 use crate::sys::linux::path::Dir;
 
-use super::medium::Medium;
+use super::medium::{Medium, SMALLEST};
 
 /// How clones are made on this kernel.
 #[derive(Debug, Clone)]
@@ -34,7 +34,7 @@ impl Stage {
     pub fn probe(medium: Medium, directory: &Path) -> Result<Self, DeliverError> {
         let mut refusals = Vec::new();
         for stage in [Self::Detached, Self::Private(directory.to_owned())] {
-            let root = medium.make(4096, 2, None).map_err(|e| failed("make a file system in RAM", &e))?;
+            let root = Dir::from(medium.make(SMALLEST, None).map_err(|e| failed("make a file system in RAM", &e))?);
             match stage.clones(&root, &[String::new()]) {
                 Ok(_) => return Ok(stage),
                 Err(refusal) => refusals.push(refusal.to_string()),
@@ -47,7 +47,7 @@ impl Stage {
     ///
     /// # Errors
     /// [`DeliverError::FileSystem`].
-    pub(super) fn clones(&self, root: &OwnedFd, paths: &[String]) -> Result<Vec<OwnedFd>, DeliverError> {
+    pub(super) fn clones(&self, root: &Dir, paths: &[String]) -> Result<Vec<OwnedFd>, DeliverError> {
         let made = match self {
             Self::Detached => clones_of(root.as_fd(), paths),
             Self::Private(directory) => std::thread::scope(|scope| {

@@ -3,9 +3,11 @@
 //! Source: unix(7) SCM_RIGHTS.
 
 use std::io::{self, IoSlice, IoSliceMut, Read, Write};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
+use std::time::{Duration, Instant};
 
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
 
 /// The most descriptors in one message: the kernel's SCM_MAX_FD.
@@ -67,6 +69,16 @@ pub fn receive(stream: &UnixStream, buffer: &mut [u8]) -> io::Result<Vec<OwnedFd
     Ok(fds)
 }
 
+/// Waits for something to read without giving up the processor for good: a sleeper takes longer to be woken than an
+/// answer that is on its way takes to come. Returns when there is something, or after `patience`.
+pub fn await_awake(stream: &UnixStream, patience: Duration) {
+    let deadline = Instant::now() + patience;
+    let mut watched = [PollFd::new(stream.as_fd(), PollFlags::POLLIN)];
+    while poll(&mut watched, PollTimeout::ZERO) == Ok(0) && Instant::now() < deadline {
+        std::thread::yield_now();
+    }
+}
+
 fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
     loop {
         match call() {
@@ -79,7 +91,6 @@ fn retry<T>(mut call: impl FnMut() -> nix::Result<T>) -> io::Result<T> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::fd::AsFd;
 
     #[test]
     fn a_descriptor_arrives_with_its_bytes() {

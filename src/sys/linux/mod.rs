@@ -1,5 +1,6 @@
 //! Linux: system calls behind a safe API, one subject a file. No policy, no printing, no paths of our own.
 
+pub mod entry;
 pub mod fds;
 pub mod locked;
 pub mod mount;

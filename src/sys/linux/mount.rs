@@ -169,20 +169,37 @@ fn open_tree(directory: BorrowedFd<'_>, path: &CStr, flags: libc::c_uint) -> io:
 /// # Errors
 /// The kernel refuses; nothing is changed then.
 pub fn restrict(mount: impl AsFd) -> io::Result<()> {
-    let attributes = libc::mount_attr {
-        attr_set: MOUNT_ATTR_RDONLY | INERT,
-        attr_clr: 0,
-        propagation: libc::MS_PRIVATE,
-        userns_fd: 0,
-    };
+    set_attributes(
+        mount.as_fd(),
+        &libc::mount_attr {
+            attr_set: MOUNT_ATTR_RDONLY | INERT,
+            attr_clr: 0,
+            propagation: libc::MS_PRIVATE,
+            userns_fd: 0,
+        },
+    )
+}
+
+/// Takes the read-only flag from `mount` (a detached clone of ours): what the agent needs to write through it.
+///
+/// # Errors
+/// The kernel refuses; nothing is changed then.
+pub fn make_writable(mount: impl AsFd) -> io::Result<()> {
+    set_attributes(
+        mount.as_fd(),
+        &libc::mount_attr { attr_set: INERT, attr_clr: MOUNT_ATTR_RDONLY, propagation: libc::MS_PRIVATE, userns_fd: 0 },
+    )
+}
+
+fn set_attributes(mount: BorrowedFd<'_>, attributes: &libc::mount_attr) -> io::Result<()> {
     // SAFETY: the empty path is NUL-terminated, and `attributes` outlives the call and has the size that is given.
     check(unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
-            mount.as_fd().as_raw_fd(),
+            mount.as_raw_fd(),
             c"".as_ptr(),
             libc::AT_EMPTY_PATH,
-            &raw const attributes,
+            std::ptr::from_ref(attributes),
             size_of::<libc::mount_attr>(),
         )
     })

@@ -184,6 +184,14 @@ impl Dir {
         Ok((kind, u64::try_from(status.st_size).unwrap_or(0)))
     }
 
+    /// The number of the file system that this place is on (`st_dev`).
+    ///
+    /// # Errors
+    /// Those of fstat(2).
+    pub fn device(&self) -> io::Result<u64> {
+        Ok(fstat(&self.0)?.st_dev)
+    }
+
     /// The name of the kernel file system that this place is on, if it is one that must not be mounted on.
     ///
     /// # Errors

@@ -2,8 +2,8 @@
 //!
 //! Source: pidfd_open(2), setns(2), proc(5).
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
@@ -11,6 +11,9 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
 
 use super::check;
+
+/// The most bytes of a file about one process: 340 lines of an id map, the kernel's limit, fit.
+const SHORT_FILE: usize = 16 * 1024;
 
 /// A process, by pidfd.
 #[derive(Debug)]
@@ -44,7 +47,7 @@ impl Process {
     /// # Errors
     /// `InvalidInput` when it is no pidfd, or its process is gone or not visible from here.
     pub fn from_fd(fd: OwnedFd) -> io::Result<Self> {
-        let info = fs::read_to_string(format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))?;
+        let info = read_short(&format!("/proc/self/fdinfo/{}", fd.as_raw_fd()))?;
         let pid = info.lines().find_map(|line| line.strip_prefix("Pid:")).and_then(|text| text.trim().parse().ok());
         match pid {
             Some(pid) if pid > 0 => Ok(Self { fd, pid }),
@@ -71,7 +74,7 @@ impl Process {
     /// # Errors
     /// It is gone (also when its number has gone to another process since).
     pub fn start_time(&self) -> io::Result<u64> {
-        let stat = fs::read_to_string(format!("/proc/{}/stat", self.pid))?;
+        let stat = read_short(&format!("/proc/{}/stat", self.pid))?;
         // The command may hold blanks and parentheses: count from its last one. Field 22 is the 20th after it.
         let ticks = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19)?.parse().ok());
         self.still_alive()?;
@@ -87,7 +90,7 @@ impl Process {
             IdMapFile::Users => "uid_map",
             IdMapFile::Groups => "gid_map",
         };
-        let text = fs::read_to_string(format!("/proc/{}/{name}", self.pid))?;
+        let text = read_short(&format!("/proc/{}/{name}", self.pid))?;
         self.still_alive()?;
         Ok(text)
     }
@@ -114,6 +117,13 @@ impl Process {
     fn still_alive(&self) -> io::Result<()> {
         if self.is_alive()? { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ESRCH)) }
     }
+}
+
+/// Reads a small file of /proc: in one piece, where `std::fs` would take six reads of growing size.
+fn read_short(path: &str) -> io::Result<String> {
+    let mut bytes = Vec::with_capacity(SHORT_FILE);
+    File::open(path)?.take(SHORT_FILE as u64).read_to_end(&mut bytes)?;
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
 /// Which of the two maps of a user namespace.

@@ -1,1 +1,66 @@
-//! Not written yet.
+//! What a process does to itself before it touches a secret: no core, no dump, no swap, no privileges to gain.
+//! A list of small calls; which of them a program makes, and in which order, is the program's own affair.
+
+use std::io;
+
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+
+/// No core file: soft and hard limit 0, for good.
+///
+/// # Errors
+/// What setrlimit(2) says.
+pub fn forbid_core_files() -> io::Result<()> {
+    Ok(setrlimit(Resource::RLIMIT_CORE, 0, 0)?)
+}
+
+/// Makes the process non-dumpable: no core, and neither ptrace nor `/proc/PID/mem` for other processes of its own uid.
+///
+/// Source: PR_SET_DUMPABLE(2const).
+///
+/// # Errors
+/// What prctl(2) says.
+pub fn forbid_dumps() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_dumpable(false)?)
+}
+
+/// No later `execve` can gain privileges.
+///
+/// # Errors
+/// What prctl(2) says.
+pub fn forbid_new_privileges() -> io::Result<()> {
+    Ok(nix::sys::prctl::set_no_new_privs()?)
+}
+
+/// Raises the soft limit of open files to the hard one and returns it.
+///
+/// # Errors
+/// What setrlimit(2) says.
+pub fn raise_open_files() -> io::Result<u64> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?;
+    Ok(hard)
+}
+
+/// New files get no permission for group and others.
+pub fn restrict_umask() {
+    nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o077));
+}
+
+/// Keeps every page, present and future, out of swap from the moment it is touched.
+///
+/// Only for a process with CAP_IPC_LOCK: under RLIMIT_MEMLOCK a later allocation would fail instead.
+///
+/// Source: mlockall(2).
+///
+/// # Errors
+/// What mlockall(2) says.
+pub fn lock_all_memory() -> io::Result<()> {
+    // SAFETY: the call takes flags only and changes no contents; ONFAULT needs no more memory than is in use.
+    let result = unsafe { libc::mlockall(libc::MCL_CURRENT | libc::MCL_FUTURE | libc::MCL_ONFAULT) };
+    super::check(result.into()).map(drop)
+}
+
+/// The effective user id of this process.
+pub fn effective_uid() -> u32 {
+    nix::unistd::geteuid().as_raw()
+}

@@ -1,0 +1,228 @@
+//! Our own endpoints below `/runsecrets/v1`: services, and the containers that hold their secrets.
+
+use std::collections::BTreeMap;
+
+use hyper::StatusCode;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::answer::Answer;
+use super::body;
+use super::error::ApiError;
+use super::filters::Filters;
+use super::{Api, Call};
+use crate::agent::catalog::{CatalogError, ServiceChange};
+use crate::agent::clock::{now, rfc3339};
+use crate::agent::delivery::Delivery;
+use crate::agent::events::Kind;
+use crate::model::{Grant, Grants, Labels, Mode, ModelError, Owner, SecretName, Service, ServiceName, Target};
+use crate::seal::new_token;
+
+/// One grant as it is written in JSON: all but the source may be missing.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct GrantForm {
+    source: String,
+    target: Option<String>,
+    #[serde(rename = "UID")]
+    uid: Option<String>,
+    #[serde(rename = "GID")]
+    gid: Option<String>,
+    mode: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct CreateForm {
+    name: String,
+    #[serde(default)]
+    labels: BTreeMap<String, String>,
+    #[serde(default)]
+    secrets: Vec<GrantForm>,
+    #[serde(default)]
+    require_claim: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
+#[derive(Default)]
+struct UpdateForm {
+    secret_add: Vec<GrantForm>,
+    secret_rm: Vec<String>,
+    label_add: BTreeMap<String, String>,
+    label_rm: Vec<String>,
+}
+
+impl TryFrom<GrantForm> for Grant {
+    type Error = ModelError;
+
+    fn try_from(form: GrantForm) -> Result<Self, ModelError> {
+        if form.source.is_empty() {
+            return Err(ModelError::GrantSource);
+        }
+        let owner = |text: Option<String>| text.map_or(Ok(Owner::ROOT), |text| Owner::parse(&text));
+        Ok(Self {
+            target: Target::parse(form.target.as_deref().unwrap_or(&form.source))?,
+            source: SecretName::parse(&form.source)?,
+            uid: owner(form.uid)?,
+            gid: owner(form.gid)?,
+            mode: form.mode.map_or(Ok(Mode::DEFAULT), |text| Mode::parse(&text))?,
+        })
+    }
+}
+
+impl From<&Grant> for GrantForm {
+    fn from(grant: &Grant) -> Self {
+        Self {
+            source: grant.source.to_string(),
+            target: Some(grant.target.to_string()),
+            uid: Some(grant.uid.to_string()),
+            gid: Some(grant.gid.to_string()),
+            mode: Some(grant.mode.to_string()),
+        }
+    }
+}
+
+fn grants(forms: Vec<GrantForm>) -> Result<Vec<Grant>, ModelError> {
+    forms.into_iter().map(Grant::try_from).collect()
+}
+
+/// `POST /services/create`.
+pub(super) async fn create(api: &Api, call: Call) -> Result<Answer, ApiError> {
+    let peer = call.peer;
+    let form: CreateForm = serde_json::from_slice(&call.body(body::MAX_BODY).await?)?;
+    let name = ServiceName::parse(&form.name)?;
+    let labels = Labels::try_from(form.labels)?;
+    let grants = Grants::try_from(grants(form.secrets)?)?;
+    let claim = form.require_claim.then(new_token).transpose().map_err(CatalogError::from)?;
+    let (token, hash) = claim.unzip();
+    let service = api.blocking(move |catalog| Ok(catalog.create_service(name, labels, grants, hash, now())?)).await?;
+    note(api, "create", peer, &service);
+    let made = match token {
+        Some(token) => json!({ "ID": service.id, "Claim": token }),
+        None => json!({ "ID": service.id }),
+    };
+    Ok(Answer::json(StatusCode::CREATED, &made).closing())
+}
+
+/// `GET /services`.
+pub(super) async fn list(api: &Api, call: Call) -> Result<Answer, ApiError> {
+    let filters = Filters::parse(call.query("filters").as_deref())?.only(&["id", "label", "name"])?;
+    let mut services = api.blocking(|catalog| Ok(catalog.services())).await?;
+    services.retain(|service| {
+        filters.any("id", |id| service.id.as_str().starts_with(id.as_str()))
+            && filters.any("name", |name| service.name.as_str().starts_with(name.as_str()))
+            && filters.all("label", |label| service.labels.matches(label))
+    });
+    services.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(Answer::json(StatusCode::OK, &services.iter().map(shape).collect::<Vec<_>>()))
+}
+
+/// `GET /services/{ref}`.
+pub(super) async fn inspect(api: &Api, reference: &str) -> Result<Answer, ApiError> {
+    Ok(Answer::json(StatusCode::OK, &shape(&find(api, reference).await?)))
+}
+
+/// `POST /services/{ref}/update?version=N`; without `version` the change applies to what is there.
+pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Answer, ApiError> {
+    let index = match call.query("version") {
+        Some(text) => Some(text.parse().map_err(|_| ApiError::VersionIndex)?),
+        None => None,
+    };
+    let (reference, peer) = (reference.to_owned(), call.peer);
+    let form: UpdateForm = serde_json::from_slice(&call.body(body::MAX_BODY).await?)?;
+    let change = ServiceChange {
+        secret_add: grants(form.secret_add)?,
+        secret_rm: form.secret_rm,
+        label_add: Labels::try_from(form.label_add)?,
+        label_rm: form.label_rm,
+    };
+    let service = api.blocking(move |catalog| Ok(catalog.update_service(&reference, index, &change, now())?)).await?;
+    note(api, "update", peer, &service);
+    Ok(Answer::json(StatusCode::OK, &shape(&service)))
+}
+
+/// `DELETE /services/{ref}`.
+pub(super) async fn remove(api: &Api, reference: &str, call: Call) -> Result<Answer, ApiError> {
+    let reference = reference.to_owned();
+    let service = api.blocking(move |catalog| Ok(catalog.remove_service(&reference)?)).await?;
+    note(api, "remove", call.peer, &service);
+    Ok(Answer::nothing())
+}
+
+/// `GET /ps` and `GET /services/{ref}/ps`: the containers that hold secrets now.
+pub(super) async fn ps(api: &Api, reference: Option<&str>) -> Result<Answer, ApiError> {
+    let only = match reference {
+        Some(reference) => Some(find(api, reference).await?.id),
+        None => None,
+    };
+    let mut deliveries = api.deliveries().await?;
+    deliveries.retain(|delivery| only.as_ref().is_none_or(|id| *id == delivery.service_id));
+    Ok(Answer::json(StatusCode::OK, &deliveries.iter().map(container).collect::<Vec<_>>()))
+}
+
+async fn find(api: &Api, reference: &str) -> Result<Service, ApiError> {
+    let reference = reference.to_owned();
+    api.blocking(move |catalog| Ok(catalog.service(&reference)?)).await
+}
+
+fn shape(service: &Service) -> Value {
+    json!({
+        "ID": service.id,
+        "Name": service.name,
+        "Labels": service.labels.as_map(),
+        "Secrets": service.grants.as_slice().iter().map(GrantForm::from).collect::<Vec<_>>(),
+        "RequireClaim": service.require_claim.is_some(),
+        "CreatedAt": rfc3339(service.created),
+        "UpdatedAt": rfc3339(service.updated),
+        "Version": {"Index": service.index},
+    })
+}
+
+fn container(delivery: &Delivery) -> Value {
+    let secrets: Vec<_> = delivery
+        .secrets
+        .iter()
+        .map(|held| json!({"ID": held.id, "Name": held.name, "Version": held.version, "Target": held.target}))
+        .collect();
+    json!({
+        "Container": delivery.id,
+        "Service": delivery.service,
+        "Pid": delivery.pid,
+        "Since": rfc3339(delivery.since),
+        "Secrets": secrets,
+        "Protection": delivery.protection,
+        "Bundle": delivery.bundle,
+    })
+}
+
+fn note(api: &Api, action: &'static str, peer: crate::sys::linux::peer::Peer, service: &Service) {
+    api.note(Kind::Service, action, peer, service.id.as_str(), service.name.as_str());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grant(text: &str) -> Result<Grant, ModelError> {
+        Grant::try_from(serde_json::from_str::<GrantForm>(text).unwrap())
+    }
+
+    #[test]
+    fn a_grant_in_json_has_the_defaults_of_a_grant_in_csv() {
+        assert_eq!(grant(r#"{"Source":"db"}"#), Grant::parse("db"));
+        assert_eq!(
+            grant(r#"{"Source":"db","Target":"/etc/db","UID":"999","GID":"redis","Mode":"440"}"#),
+            Grant::parse("source=db,target=/etc/db,uid=999,gid=redis,mode=0440")
+        );
+        assert_eq!(grant(r#"{"Source":""}"#), Err(ModelError::GrantSource));
+        assert!(serde_json::from_str::<GrantForm>(r#"{"Source":"db","Tagret":"x"}"#).is_err());
+    }
+
+    #[test]
+    fn a_grant_survives_its_way_out_and_in() {
+        let given = Grant::parse("source=db,target=sub/db,uid=1,gid=2,mode=0400").unwrap();
+        let form = serde_json::to_string(&GrantForm::from(&given)).unwrap();
+        assert_eq!(grant(&form), Ok(given));
+    }
+}

@@ -1,0 +1,123 @@
+//! Why a delivery was refused: one line for the operator, who sees it in the engine's error message.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use crate::agent::catalog::CatalogError;
+use crate::deliver::DeliverError;
+use crate::model::{escaped, escaped_line};
+use crate::policy::Refusal;
+use crate::wire::ChannelError;
+
+/// Why a delivery was refused or could not be made.
+#[derive(Debug)]
+pub enum DeliveryError {
+    /// The hook speaks another version of the protocol.
+    Protocol(u32),
+    /// The hook said something that does not fit where it said it.
+    OutOfTurn,
+    /// The hook gave up, and says why.
+    HookFailed(String),
+    /// The hook's process could not be identified.
+    Peer(io::Error),
+    /// The exchange broke off.
+    Exchange(ChannelError),
+    /// No usable pidfd of the container's first process came with the request.
+    Init(io::Error),
+    /// The agent's own mount namespace is not known.
+    OwnNamespace {
+        /// Why.
+        cause: io::Error,
+    },
+    /// The container is in the agent's mount namespace: its secrets would show on the host.
+    HostMountNamespace,
+    /// There is no such service.
+    NoService(String),
+    /// Policy says no.
+    Refused(Refusal),
+    /// Another container of the same id and bundle is running and holds secrets.
+    Occupied(String),
+    /// A delivery to this container is under way.
+    UnderWay(String),
+    /// A value could not be opened.
+    Catalog(CatalogError),
+    /// The plan or the file system.
+    Deliver(DeliverError),
+    /// The record could not be written or read.
+    Record {
+        /// The file or directory.
+        path: PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
+}
+
+impl fmt::Display for DeliveryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Protocol(version) => write!(
+                f,
+                "the hook speaks protocol {version} and the agent {}; install hook and agent of one version",
+                crate::wire::PROTOCOL
+            ),
+            Self::OutOfTurn => f.write_str("the hook's message does not fit; install hook and agent of one version"),
+            Self::HookFailed(reason) => write!(f, "the hook gave up: {}", escaped_line(reason)),
+            Self::Peer(cause) => write!(f, "cannot identify the hook's process: {cause}"),
+            Self::Exchange(cause) => write!(f, "the exchange with the hook broke off: {cause}"),
+            Self::Init(cause) => write!(f, "cannot identify the container's first process: {cause}; is it still there?"),
+            Self::OwnNamespace { cause } => write!(f, "cannot read the agent's own mount namespace: {cause}; is /proc mounted?"),
+            Self::HostMountNamespace => f.write_str(
+                "the container shares the host's mount namespace, so its secrets would show on the host; give it a mount namespace of its own",
+            ),
+            Self::NoService(name) => write!(
+                f,
+                "service '{}' not found; create it with `runsecrets service create --name {}`",
+                escaped(name),
+                escaped(name)
+            ),
+            Self::Refused(refusal) => write!(f, "{refusal}"),
+            Self::Occupied(id) => write!(
+                f,
+                "another container with the id '{}' and the same bundle is running and holds secrets; stop it first",
+                escaped(id)
+            ),
+            Self::UnderWay(id) => {
+                write!(f, "secrets are being delivered to container '{}' already; is the hook registered twice?", escaped(id))
+            }
+            Self::Catalog(cause) => write!(f, "{cause}"),
+            Self::Deliver(cause) => write!(f, "{cause}"),
+            Self::Record { path, cause } => write!(
+                f,
+                "cannot keep the record of a delivery at '{}': {cause}; make room in the agent's run directory",
+                escaped(&path.to_string_lossy())
+            ),
+        }
+    }
+}
+
+impl std::error::Error for DeliveryError {}
+
+impl From<ChannelError> for DeliveryError {
+    fn from(error: ChannelError) -> Self {
+        Self::Exchange(error)
+    }
+}
+
+impl From<CatalogError> for DeliveryError {
+    fn from(error: CatalogError) -> Self {
+        Self::Catalog(error)
+    }
+}
+
+impl From<DeliverError> for DeliveryError {
+    fn from(error: DeliverError) -> Self {
+        Self::Deliver(error)
+    }
+}
+
+impl From<Refusal> for DeliveryError {
+    fn from(error: Refusal) -> Self {
+        Self::Refused(error)
+    }
+}

@@ -1,0 +1,185 @@
+//! The containers that hold secrets, under one short lock; nothing is opened, written or scrubbed while it is held.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{MutexGuard, PoisonError};
+
+use crate::deliver::linux::{Adopted, Scrubbed, scrub};
+use crate::model::ContainerId;
+use crate::sys::linux::path::Dir;
+use crate::sys::linux::pidfd::Process;
+use crate::wire::{MadePoint, Mount};
+
+use super::record::Record;
+use super::{Deliveries, Delivery, DeliveryError};
+
+/// How many ended containers' mount points are remembered for a poststop that has not come.
+const MAX_ENDED: usize = 4096;
+
+/// A container, by id and bundle: ids are unique neither in time nor across runtimes.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Key {
+    pub(super) id: ContainerId,
+    pub(super) bundle: PathBuf,
+}
+
+/// What is known of a container.
+pub(super) enum Held {
+    /// Its file system is being filled or attached.
+    UnderWay,
+    /// It holds secrets.
+    Holding(Box<Container>),
+    /// They are scrubbed; its poststop may still ask for these.
+    Ended {
+        made: Vec<MadePoint>,
+        /// Goes up with each that ends: the lowest is forgotten first.
+        order: u64,
+    },
+}
+
+/// A container that holds secrets.
+pub(super) struct Container {
+    pub(super) delivery: Delivery,
+    pub(super) process: Process,
+    /// With the pid, a name that no other process ever has.
+    pub(super) started: u64,
+    pub(super) writable: Writable,
+    /// The number of the file system, by which a later agent knows it again.
+    pub(super) device: u64,
+    /// What the container shows of it.
+    pub(super) mounts: Vec<Mount>,
+    pub(super) made: Vec<MadePoint>,
+}
+
+/// The side of a container's file system that only the agent has.
+pub(super) enum Writable {
+    /// Its root: this agent made it.
+    Root(Dir),
+    /// What could be taken from the container: an earlier agent made it.
+    Adopted(Adopted),
+}
+
+impl Writable {
+    pub(super) fn scrub(&self) -> Scrubbed {
+        match self {
+            Self::Root(root) => scrub(root),
+            Self::Adopted(adopted) => adopted.scrub(),
+        }
+    }
+}
+
+impl Held {
+    pub(super) fn delivery(&self) -> Option<&Delivery> {
+        match self {
+            Self::Holding(container) => Some(&container.delivery),
+            Self::UnderWay | Self::Ended { .. } => None,
+        }
+    }
+}
+
+/// What [`Deliveries::reserve`] found.
+pub(super) enum Reserved<'d> {
+    /// The container's place is taken until the reservation is dropped.
+    Place(Reservation<'d>),
+    /// This very process holds its secrets already: the hook is registered twice.
+    HasThem,
+}
+
+/// A container's place while it is being delivered to: given up when dropped, unless filled.
+pub(super) struct Reservation<'d> {
+    deliveries: &'d Deliveries,
+    key: Key,
+    filled: bool,
+}
+
+impl Deliveries {
+    pub(super) fn held(&self) -> MutexGuard<'_, HashMap<Key, Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes the place of `key` for a container whose first process is `process`.
+    pub(super) fn reserve(&self, key: &Key, process: &Process, started: u64) -> Result<Reserved<'_>, DeliveryError> {
+        let previous = {
+            let mut held = self.held();
+            match held.get(key) {
+                Some(Held::UnderWay) => return Err(DeliveryError::UnderWay(key.id.to_string())),
+                Some(Held::Holding(container)) => {
+                    if container.process.pid() == process.pid() && container.started == started {
+                        return Ok(Reserved::HasThem);
+                    }
+                    if container.process.is_alive().unwrap_or(true) {
+                        return Err(DeliveryError::Occupied(key.id.to_string()));
+                    }
+                }
+                Some(Held::Ended { .. }) | None => {}
+            }
+            held.insert(key.clone(), Held::UnderWay)
+        };
+        // A container of this name that has ended, and whose end was not seen yet.
+        if let Some(Held::Holding(container)) = previous {
+            self.scrub_container(&container, "replaced");
+        }
+        Ok(Reserved::Place(Reservation { deliveries: self, key: key.clone(), filled: false }))
+    }
+
+    /// Whether the container of `record` still holds its secrets.
+    pub(super) fn holds(&self, key: &Key, record: &Record) -> bool {
+        matches!(self.held().get(key), Some(Held::Holding(container)) if record.is_of(container))
+    }
+
+    /// Takes the container of `key` out, if it still is the process `started` then.
+    pub(super) fn take_ended(&self, key: &Key, pid: i32, started: u64) -> Option<Box<Container>> {
+        let mut held = self.held();
+        match held.get(key) {
+            Some(Held::Holding(container)) if container.process.pid() == pid && container.started == started => {
+                let Some(Held::Holding(container)) = held.remove(key) else { return None };
+                remember(&mut held, key.clone(), container.made.clone());
+                Some(container)
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes the container of `key` out for good, whatever is left of it.
+    pub(super) fn take(&self, key: &Key) -> Option<Held> {
+        let mut held = self.held();
+        match held.get(key) {
+            // Its hook is still at work, or was killed and its connection is about to be seen closed.
+            Some(Held::UnderWay) | None => None,
+            Some(_) => held.remove(key),
+        }
+    }
+}
+
+fn remember(held: &mut HashMap<Key, Held>, key: Key, made: Vec<MadePoint>) {
+    let order_of = |held: &Held| match held {
+        Held::Ended { order, .. } => Some(*order),
+        _ => None,
+    };
+    let ended: Vec<u64> = held.values().filter_map(order_of).collect();
+    let order = ended.iter().max().map_or(0, |last| last + 1);
+    if ended.len() >= MAX_ENDED
+        && let Some(oldest) = ended.iter().min()
+    {
+        held.retain(|_, held| order_of(held) != Some(*oldest));
+    }
+    held.insert(key, Held::Ended { made, order });
+}
+
+impl Reservation<'_> {
+    /// Puts the container in its place; returns its record.
+    pub(super) fn fill(mut self, container: Container) -> Record {
+        let record = Record::of(&container);
+        self.deliveries.held().insert(self.key.clone(), Held::Holding(Box::new(container)));
+        self.filled = true;
+        record
+    }
+}
+
+impl Drop for Reservation<'_> {
+    fn drop(&mut self) {
+        if !self.filled {
+            self.deliveries.held().remove(&self.key);
+        }
+    }
+}

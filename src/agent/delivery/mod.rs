@@ -1,0 +1,135 @@
+//! Delivery: who holds what now. One hook connection is one exchange; one container is one file system in RAM, of which
+//! the agent keeps the writable side until it has scrubbed it.
+//!
+//! | file | what |
+//! |---|---|
+//! | `exchange` | a hook connection, from request to record |
+//! | `held` | the containers that hold secrets, and what is left of those that did |
+//! | `record` | the same on disk, without values, so that a new agent knows them |
+//! | `reaper` | a container's process ends: scrub |
+//! | `error` | refusals, in words for the operator |
+
+mod error;
+mod exchange;
+mod held;
+mod reaper;
+mod record;
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::deliver::linux::Protection;
+use crate::deliver::linux::{Medium, Stage};
+use crate::model::{ContainerId, Id, SecretName, ServiceName, Target, Timestamp};
+use crate::sys::linux::pidfd::MountNamespace;
+
+use super::catalog::Catalog;
+use super::events::Events;
+pub use error::DeliveryError;
+use held::{Held, Key};
+use reaper::Reaper;
+use record::Records;
+
+/// The directory in the run directory in which mounts are staged on older kernels; always empty.
+const STAGE_DIR: &str = "stage";
+
+/// One container and what it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The container.
+    pub id: ContainerId,
+    /// Its service.
+    pub service: ServiceName,
+    /// Its service's id.
+    pub service_id: Id,
+    /// The number of its first process.
+    pub pid: i32,
+    /// Since when it holds them.
+    pub since: Timestamp,
+    /// What it holds.
+    pub secrets: Vec<Delivered>,
+    /// How the values are kept from a disk.
+    pub protection: Protection,
+    /// Its bundle.
+    pub bundle: PathBuf,
+}
+
+/// One secret in a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {
+    /// The secret.
+    pub id: Id,
+    /// Its name.
+    pub name: SecretName,
+    /// Which version of its value.
+    pub version: u64,
+    /// Where it stands.
+    pub target: Target,
+}
+
+/// What of the configuration concerns delivery.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Bytes of RAM that one container may have; none: as many as its secrets need.
+    pub size_limit: Option<u64>,
+    /// The file systems that may be used, best first.
+    pub filesystems: Vec<Protection>,
+}
+
+/// The containers that hold secrets.
+pub struct Deliveries {
+    catalog: Arc<Catalog>,
+    events: Arc<Events>,
+    medium: Medium,
+    stage: Stage,
+    size_limit: Option<u64>,
+    records: Records,
+    held: Mutex<HashMap<Key, Held>>,
+    reaper: Reaper,
+    own_namespace: MountNamespace,
+}
+
+impl Deliveries {
+    /// Finds out what the kernel offers, and reads what an earlier agent left on record in `run_dir`.
+    ///
+    /// # Errors
+    /// [`DeliveryError`] when no file system in RAM can be made, or the run directory cannot be used.
+    pub fn new(
+        catalog: Arc<Catalog>,
+        events: Arc<Events>,
+        run_dir: &Path,
+        settings: &Settings,
+    ) -> Result<Arc<Self>, DeliveryError> {
+        let medium = Medium::probe(&settings.filesystems)?;
+        let stage_dir = run_dir.join(STAGE_DIR);
+        record::make_private_dir(&stage_dir)?;
+        let stage = Stage::probe(medium, &stage_dir)?;
+        let own_namespace = MountNamespace::own().map_err(|cause| DeliveryError::OwnNamespace { cause })?;
+        let records = Records::open(run_dir)?;
+        tracing::info!(filesystem = %medium.protection(), detached_clones = matches!(stage, Stage::Detached), "delivery is ready");
+        let deliveries = Arc::new(Self {
+            catalog,
+            events,
+            medium,
+            stage,
+            size_limit: settings.size_limit,
+            records,
+            held: Mutex::default(),
+            reaper: Reaper::new()?,
+            own_namespace,
+        });
+        deliveries.resume();
+        deliveries.start_reaper()?;
+        Ok(deliveries)
+    }
+
+    /// The containers that hold secrets now, by id.
+    pub fn list(&self) -> Vec<Delivery> {
+        let mut deliveries: Vec<Delivery> = self.held().values().filter_map(Held::delivery).cloned().collect();
+        deliveries.sort_by(|a, b| (&a.id, &a.bundle).cmp(&(&b.id, &b.bundle)));
+        deliveries
+    }
+}

@@ -1,0 +1,137 @@
+//! A container's first process ends: its secrets are scrubbed, whether its poststop hook comes or not. One thread waits
+//! for all of them.
+
+use std::collections::HashMap;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use nix::errno::Errno;
+use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
+
+use crate::sys::linux::pidfd::Process;
+
+use super::held::{Container, Held, Key};
+use super::record::Record;
+use super::{Deliveries, DeliveryError};
+
+/// How many ends are taken at one time.
+const BATCH: usize = 64;
+
+/// The processes whose end is waited for.
+#[derive(Debug)]
+pub(super) struct Reaper {
+    epoll: Epoll,
+    watched: Mutex<Watched>,
+}
+
+#[derive(Debug, Default)]
+struct Watched {
+    last: u64,
+    processes: HashMap<u64, (Key, OwnedFd, i32, u64)>,
+}
+
+impl Reaper {
+    pub(super) fn new() -> Result<Self, DeliveryError> {
+        let epoll = Epoll::new(EpollCreateFlags::EPOLL_CLOEXEC).map_err(|error| DeliveryError::Init(error.into()))?;
+        Ok(Self { epoll, watched: Mutex::default() })
+    }
+
+    /// Waits for the end of `process`, the first of the container `key`.
+    pub(super) fn watch(&self, key: &Key, process: &Process, started: u64) -> Result<(), DeliveryError> {
+        let fd = process.as_fd().try_clone_to_owned().map_err(DeliveryError::Init)?;
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.last += 1;
+        let event = EpollEvent::new(EpollFlags::EPOLLIN, watched.last);
+        self.epoll.add(&fd, event).map_err(|error| DeliveryError::Init(error.into()))?;
+        let number = watched.last;
+        watched.processes.insert(number, (key.clone(), fd, process.pid(), started));
+        Ok(())
+    }
+
+    /// The containers whose process has ended; blocks until there is one.
+    fn ended(&self) -> Vec<(Key, i32, u64)> {
+        let mut events = [EpollEvent::empty(); BATCH];
+        let count = loop {
+            match self.epoll.wait(&mut events, EpollTimeout::NONE) {
+                Err(Errno::EINTR) => {}
+                // The set is ours and open: nothing else can go wrong with it.
+                Err(_) => return Vec::new(),
+                Ok(count) => break count,
+            }
+        };
+        let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
+        let take = |event: &EpollEvent| {
+            let (key, fd, pid, started) = watched.processes.remove(&event.data())?;
+            // Closing a descriptor does not take it out of the set while a copy of it is open.
+            let _ = self.epoll.delete(&fd);
+            Some((key, pid, started))
+        };
+        events[..count].iter().filter_map(take).collect()
+    }
+}
+
+impl Deliveries {
+    /// Starts the thread that waits; it ends with the agent.
+    pub(super) fn start_reaper(self: &Arc<Self>) -> Result<(), DeliveryError> {
+        let deliveries: Weak<Self> = Arc::downgrade(self);
+        let wait = move || {
+            while let Some(deliveries) = deliveries.upgrade() {
+                for (key, pid, started) in deliveries.reaper.ended() {
+                    deliveries.reap(&key, pid, started);
+                }
+            }
+        };
+        std::thread::Builder::new().name("reaper".to_owned()).spawn(wait).map_err(DeliveryError::Init)?;
+        Ok(())
+    }
+
+    /// Scrubs the container, if it is this process's still.
+    fn reap(&self, key: &Key, pid: i32, started: u64) {
+        if let Some(container) = self.take_ended(key, pid, started) {
+            self.scrub_container(&container, "process ended");
+        }
+    }
+
+    /// Scrubs a container that has just been put in its place and whose end may have been seen before it was there.
+    pub(super) fn reap_if_ended(&self, key: &Key, pid: i32, started: u64) {
+        let ended = match self.held().get(key) {
+            Some(Held::Holding(container)) => !container.process.is_alive().unwrap_or(true),
+            _ => false,
+        };
+        if ended {
+            self.reap(key, pid, started);
+        }
+    }
+
+    /// Empties the container's file system and takes it off the record. Not promised: that the mounts are gone from a
+    /// container that still runs; they are empty.
+    pub(super) fn scrub_container(&self, container: &Container, reason: &'static str) {
+        let delivery = &container.delivery;
+        let scrubbed = container.writable.scrub();
+        for failure in &scrubbed.failures {
+            tracing::error!(container = %delivery.id, "cannot scrub: {failure}");
+        }
+        if let Err(error) = self.records.remove(&Record::of(container)) {
+            tracing::error!("{error}");
+        }
+        self.emit("scrub", &delivery.id, &[("service", delivery.service.as_str()), ("reason", reason)]);
+        tracing::info!(container = %delivery.id, files = scrubbed.files, reason, "scrubbed");
+    }
+
+    /// Takes up the containers that an earlier agent has on record and whose process is still there.
+    pub(super) fn resume(&self) {
+        for record in self.records.read_all() {
+            let Some(container) = record.resume() else { continue };
+            let key = Key { id: container.delivery.id.clone(), bundle: container.delivery.bundle.clone() };
+            let (pid, started) = (container.process.pid(), container.started);
+            match self.reaper.watch(&key, &container.process, started) {
+                Ok(()) => {
+                    tracing::info!(container = %key.id, service = %container.delivery.service, "taken over from an earlier agent");
+                    self.held().insert(key.clone(), Held::Holding(Box::new(container)));
+                    self.reap_if_ended(&key, pid, started);
+                }
+                Err(error) => tracing::error!(container = %key.id, "{error}"),
+            }
+        }
+    }
+}

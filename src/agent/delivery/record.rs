@@ -1,0 +1,142 @@
+//! Deliveries on disk, in the run directory: enough for a new agent to find the containers again, and no value.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::deliver::linux::adopt;
+use crate::sys::linux::pidfd::Process;
+use crate::wire::{MadePoint, Mount};
+
+use super::held::{Container, Writable};
+use super::{Delivery, DeliveryError};
+
+/// The directory in the run directory.
+const DIRECTORY: &str = "containers";
+/// The most bytes of one record.
+const MAX_RECORD: u64 = 4 * 1024 * 1024;
+
+/// One container's delivery.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Record {
+    delivery: Delivery,
+    started: u64,
+    device: u64,
+    mounts: Vec<Mount>,
+    made: Vec<MadePoint>,
+}
+
+impl Record {
+    pub(super) fn of(container: &Container) -> Self {
+        Self {
+            delivery: container.delivery.clone(),
+            started: container.started,
+            device: container.device,
+            mounts: container.mounts.clone(),
+            made: container.made.clone(),
+        }
+    }
+
+    pub(super) fn is_of(&self, container: &Container) -> bool {
+        self.delivery.pid == container.process.pid() && self.started == container.started
+    }
+
+    /// The container, if its very process is still alive, with as much of the writable side as it still shows.
+    pub(super) fn resume(self) -> Option<Container> {
+        let process = Process::open(self.delivery.pid).ok()?;
+        if process.start_time().ok()? != self.started {
+            return None;
+        }
+        let adopted = adopt(&process, &self.mounts, self.device).ok()?;
+        Some(Container {
+            delivery: self.delivery,
+            process,
+            started: self.started,
+            writable: Writable::Adopted(adopted),
+            device: self.device,
+            mounts: self.mounts,
+            made: self.made,
+        })
+    }
+}
+
+/// The directory of records.
+#[derive(Debug)]
+pub(super) struct Records(PathBuf);
+
+impl Records {
+    /// Opens, and makes if need be, the directory in `run_dir`.
+    pub(super) fn open(run_dir: &Path) -> Result<Self, DeliveryError> {
+        let directory = run_dir.join(DIRECTORY);
+        make_private_dir(&directory)?;
+        Ok(Self(directory))
+    }
+
+    /// Writes or replaces a record: whole or not at all.
+    pub(super) fn write(&self, record: &Record) -> Result<(), DeliveryError> {
+        let path = self.path(record);
+        let fresh = path.with_extension("new");
+        let write = || {
+            let bytes = serde_json::to_vec(record).map_err(io::Error::other)?;
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+            file.write_all(&bytes)?;
+            fs::rename(&fresh, &path)
+        };
+        write().map_err(|cause| {
+            let _ = fs::remove_file(&fresh);
+            DeliveryError::Record { path: path.clone(), cause }
+        })
+    }
+
+    /// Removes a record; one that is not there is no error.
+    pub(super) fn remove(&self, record: &Record) -> Result<(), DeliveryError> {
+        let path = self.path(record);
+        match fs::remove_file(&path) {
+            Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(DeliveryError::Record { path, cause }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Every record whose process is still there; the others, and what is no record, are removed.
+    pub(super) fn read_all(&self) -> Vec<Record> {
+        let Ok(entries) = fs::read_dir(&self.0) else { return Vec::new() };
+        let mut records = Vec::new();
+        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
+            match read(&path) {
+                Ok(record) if is_alive(&record) => records.push(record),
+                _ => drop(fs::remove_file(&path)),
+            }
+        }
+        records
+    }
+
+    fn path(&self, record: &Record) -> PathBuf {
+        self.0.join(format!("{}-{}.json", record.delivery.pid, record.started))
+    }
+}
+
+fn is_alive(record: &Record) -> bool {
+    let process = Process::open(record.delivery.pid).and_then(|process| process.start_time());
+    process.is_ok_and(|started| started == record.started)
+}
+
+fn read(path: &Path) -> io::Result<Record> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_RECORD).read_to_end(&mut bytes)?;
+    serde_json::from_slice(&bytes).map_err(io::Error::other)
+}
+
+/// Makes `path` a directory that only the agent may use; one that is there keeps its mode, which the run directory's
+/// owner set.
+pub(super) fn make_private_dir(path: &Path) -> Result<(), DeliveryError> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => {
+            Err(DeliveryError::Record { path: path.to_owned(), cause })
+        }
+        _ => Ok(()),
+    }
+}

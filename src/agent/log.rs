@@ -1,0 +1,45 @@
+//! Where log lines go: standard error, as text or JSON. It decides nothing of what is logged.
+
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::layer::{Layer, SubscriberExt};
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{fmt, registry, reload};
+
+use super::config::Level;
+use super::options::LogFormat;
+
+/// Sets the level once the configuration is known; lines before that are written at `info`.
+pub struct Log(reload::Handle<LevelFilter, registry::Registry>);
+
+impl Log {
+    /// Starts logging. A second call in one process changes nothing.
+    pub fn start(format: LogFormat) -> Log {
+        let (level, handle) = reload::Layer::new(LevelFilter::INFO);
+        // An error means that a subscriber is there already, which then gets the lines.
+        let _ = registry().with(level).with(writer(format)).try_init();
+        Log(handle)
+    }
+
+    /// Sets the level.
+    pub fn set_level(&self, level: Level) {
+        let filter = match level {
+            Level::Error => LevelFilter::ERROR,
+            Level::Warn => LevelFilter::WARN,
+            Level::Info => LevelFilter::INFO,
+            Level::Debug => LevelFilter::DEBUG,
+            Level::Trace => LevelFilter::TRACE,
+        };
+        // An error means that the subscriber is gone, and its lines with it.
+        let _ = self.0.reload(filter);
+    }
+}
+
+fn writer<S: Subscriber + for<'a> LookupSpan<'a>>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync> {
+    let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(false);
+    match format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).boxed(),
+    }
+}

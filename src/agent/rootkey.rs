@@ -1,0 +1,145 @@
+//! The root key's file: made once, read at every start, refused when anybody else could have read it.
+//! It never replaces a key that a store may depend on, and the key's bytes leave it in locked memory only.
+
+use std::fmt;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use super::fault::PathFault;
+use super::protected::{self, ProtectionError};
+use crate::seal::{ROOT_KEY_BYTES, RootKey, SealError};
+use crate::secret::{SecretBytes, SecretError};
+
+/// Why there is no root key.
+#[derive(Debug)]
+pub enum RootKeyError {
+    /// The file is not protected as it must be.
+    Protection(ProtectionError),
+    /// The file is not 32 bytes, or is all zeroes.
+    Damaged {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        fault: &'static str,
+    },
+    /// There is a store, and the key that it is sealed with is gone.
+    Missing {
+        /// Where the key should be.
+        path: PathBuf,
+        /// The store.
+        store: PathBuf,
+    },
+    /// The system refused an operation.
+    System(PathFault),
+    /// No key could be made.
+    Seal(SealError),
+    /// No locked memory.
+    Memory(SecretError),
+}
+
+impl fmt::Display for RootKeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Protection(error) => write!(f, "root key: {error}"),
+            Self::Damaged { path, fault } => write!(
+                f,
+                "root key: {} {fault}; restore it from your copy (without a store, remove it and a new one is made)",
+                path.display()
+            ),
+            Self::Missing { path, store } => write!(
+                f,
+                "root key: {} is missing, but the store {} is sealed with it; restore the key from your copy \
+                 (a new key cannot open the store, so none is made)",
+                path.display(),
+                store.display()
+            ),
+            Self::System(fault) => write!(f, "root key: {fault}"),
+            Self::Seal(error) => write!(f, "root key: {error}"),
+            Self::Memory(error) => write!(f, "root key: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for RootKeyError {}
+
+impl From<PathFault> for RootKeyError {
+    fn from(fault: PathFault) -> Self {
+        Self::System(fault)
+    }
+}
+
+/// The root key in `path`; where there is neither key nor `store`, a new one is made first.
+///
+/// # Errors
+/// See [`RootKeyError`].
+pub fn load_or_create(path: &Path, store: &Path) -> Result<RootKey, RootKeyError> {
+    // What a first start that was cut short left: either it never became the key, or it is the key's second name.
+    let passing = passing_name(path);
+    match std::fs::remove_file(&passing) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => {
+            return Err(PathFault::on("remove", &passing)(error).into());
+        }
+        _ => {}
+    }
+    if let Some(file) = protected::file(path).map_err(RootKeyError::Protection)? {
+        return read(file, path);
+    }
+    // A store that cannot be looked at counts as there.
+    if store.try_exists().unwrap_or(true) {
+        return Err(RootKeyError::Missing { path: path.to_owned(), store: store.to_owned() });
+    }
+    create(path)
+}
+
+/// The name of a key that is being made.
+fn passing_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".new");
+    name.into()
+}
+
+/// Reads exactly 32 bytes that are not all zero.
+fn read(mut file: File, path: &Path) -> Result<RootKey, RootKeyError> {
+    let damaged = |fault| RootKeyError::Damaged { path: path.to_owned(), fault };
+    // One byte more than a key has, so that a longer file is seen.
+    let mut key = SecretBytes::zeroed(ROOT_KEY_BYTES + 1).map_err(RootKeyError::Memory)?;
+    let mut filled = 0;
+    while filled < key.len() {
+        match file.read(&mut key.expose_mut()[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(cause) => return Err(PathFault::on("read", path)(cause).into()),
+        }
+    }
+    key.truncate(filled);
+    if key.expose().iter().all(|byte| *byte == 0) && filled == ROOT_KEY_BYTES {
+        return Err(damaged("has only zero bytes"));
+    }
+    RootKey::from_secret(key).ok_or_else(|| damaged("does not have exactly 32 bytes"))
+}
+
+/// Makes a key under a passing name, brings it to the disk, and only then gives it its own name.
+fn create(path: &Path) -> Result<RootKey, RootKeyError> {
+    let key = RootKey::generate().map_err(RootKeyError::Seal)?;
+    let passing = passing_name(path);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o400)
+        .open(&passing)
+        .map_err(PathFault::on("create", &passing))?;
+    file.write_all(key.expose()).and_then(|()| file.sync_all()).map_err(PathFault::on("write", &passing))?;
+    // A link, because unlike a rename it never replaces what is there.
+    std::fs::hard_link(&passing, path).map_err(PathFault::on("create", path))?;
+    std::fs::remove_file(&passing).map_err(PathFault::on("remove", &passing))?;
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    File::open(parent).and_then(|directory| directory.sync_all()).map_err(PathFault::on("sync", parent))?;
+    Ok(key)
+}
+
+#[cfg(test)]
+#[path = "rootkey_tests.rs"]
+mod tests;

@@ -1,0 +1,234 @@
+//! The start-up order, and the way out. Nothing is served before everything that guards it stands.
+
+use std::fmt;
+use std::io;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::sync::Arc;
+
+use nix::unistd::Group;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use super::api::Api;
+use super::catalog::{Catalog, CatalogError, Status};
+use super::config::{Bounded, Config, ConfigError, DEFAULT_FILE, Limits};
+use super::delivery::{self, Deliveries, DeliveryError};
+use super::events::Events;
+use super::hardening::{self, HardeningError};
+use super::hooks::HookDoor;
+use super::listen::{self, Admission, Door};
+use super::log::Log;
+use super::options::Options;
+use super::protected::{self, ProtectionError};
+use super::rootkey::{self, RootKeyError};
+use super::sockets::{self, SocketError};
+use super::{exit, notify};
+use crate::store::{RedbStore, StoreError};
+
+/// Threads that wait for the disk.
+const DISK_THREADS: usize = 32;
+
+/// Why the agent does not serve.
+#[derive(Debug)]
+pub enum StartError {
+    /// The configuration.
+    Config(ConfigError),
+    /// The process's own protection.
+    Hardening(HardeningError),
+    /// A directory, a lock or a file.
+    Protection(ProtectionError),
+    /// The root key.
+    RootKey(RootKeyError),
+    /// The store.
+    Store(StoreError),
+    /// What the store holds.
+    Catalog(CatalogError),
+    /// File systems in RAM, or the records of deliveries.
+    Delivery(DeliveryError),
+    /// A socket.
+    Socket(SocketError),
+    /// Threads, timers or signals.
+    Runtime(io::Error),
+}
+
+impl StartError {
+    /// The exit code.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(_) => exit::CONFIG,
+            Self::Hardening(_) | Self::Delivery(_) | Self::Runtime(_) => exit::SYSTEM,
+            Self::Protection(ProtectionError::Taken { .. })
+            | Self::Socket(SocketError::InUse(_))
+            | Self::Store(StoreError::InUse(_)) => exit::UNAVAILABLE,
+            Self::Protection(_) | Self::RootKey(_) | Self::Socket(SocketError::NotOurs(_)) => exit::PROTECTION,
+            Self::Catalog(error) if error.status() == Status::Corrupt => exit::DAMAGED,
+            Self::Store(StoreError::Damaged { .. } | StoreError::Outdated { .. }) => exit::DAMAGED,
+            Self::Catalog(_) | Self::Store(_) | Self::Socket(_) => exit::IO,
+        }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Config(error) => error.fmt(f),
+            Self::Hardening(error) => error.fmt(f),
+            Self::Protection(error) => error.fmt(f),
+            Self::RootKey(error) => error.fmt(f),
+            Self::Store(error) => error.fmt(f),
+            Self::Catalog(error) => error.fmt(f),
+            Self::Delivery(error) => error.fmt(f),
+            Self::Socket(error) => error.fmt(f),
+            Self::Runtime(error) => write!(f, "cannot start the event loop: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+macro_rules! from {
+    ($($variant:ident($error:ty)),+) => {
+        $(impl From<$error> for StartError {
+            fn from(error: $error) -> Self {
+                Self::$variant(error)
+            }
+        })+
+    };
+}
+
+from!(
+    Config(ConfigError),
+    Hardening(HardeningError),
+    Protection(ProtectionError),
+    RootKey(RootKeyError),
+    Store(StoreError),
+    Catalog(CatalogError),
+    Delivery(DeliveryError),
+    Socket(SocketError)
+);
+
+/// Starts the agent and serves until it is told to stop.
+///
+/// # Errors
+/// See [`StartError`]: nothing is served then, and the sockets are gone.
+pub fn run(options: &Options) -> Result<(), StartError> {
+    let log = Log::start(options.log_format);
+    let config = configuration(options)?;
+    log.set_level(config.log.level);
+    hardening::harden()?;
+
+    let (state_dir, run_dir) = (&config.paths.state_dir, &config.paths.run_dir);
+    protected::directory(state_dir, 0o700)?;
+    protected::directory(run_dir, 0o711)?;
+    let _locks = [protected::lock(state_dir)?, protected::lock(run_dir)?];
+
+    let root_key = rootkey::load_or_create(&config.root_key_file(), &state_dir.join("store.redb"))?;
+    let store = RedbStore::open(state_dir)?;
+    let catalog = Arc::new(Catalog::open(Arc::new(store), root_key)?);
+    let events = Arc::new(Events::default());
+    let settings = delivery::Settings {
+        size_limit: config.delivery.size_limit.map(Bounded::get),
+        filesystems: config.delivery.filesystems(),
+    };
+
+    let group = group(&config.api.group);
+    let (admin, _admin_name) = sockets::bind(run_dir.join("agent.sock"), group)?;
+    let (hook, _hook_name) = sockets::bind(run_dir.join("hook.sock"), None)?;
+
+    let runtime = runtime().map_err(StartError::Runtime)?;
+    runtime.block_on(async {
+        let deliveries = Deliveries::new(catalog.clone(), events.clone(), run_dir, &settings)?;
+        let (stopper, stop) = watch::channel(false);
+        let body_time = config.limits.body_seconds.seconds();
+        let threads = config.limits.hook_connections.count();
+        let hooks = HookDoor::open(hook, deliveries.clone(), threads, config.limits.hook_seconds.seconds());
+        let hooks = hooks.map_err(StartError::Runtime)?;
+        let api = Arc::new(Api { catalog, deliveries, events, body_time, stop });
+        let admission = group.map_or(Admission::RootOnly, Admission::Group);
+        serve(&config.limits, api, (admin, admission), hooks, stopper).await
+    })?;
+    // A thread that still waits for a disk or a hook is not waited for.
+    runtime.shutdown_background();
+    Ok(())
+}
+
+/// The configuration, with what the command line says above it.
+fn configuration(options: &Options) -> Result<Config, StartError> {
+    let file = options.config.as_deref();
+    let read = file.unwrap_or(Path::new(DEFAULT_FILE));
+    if read.exists() {
+        protected::check_writers(read)?;
+    }
+    let mut config = Config::load(file)?;
+    if let Some(directory) = &options.state_dir {
+        config.paths.state_dir.clone_from(directory);
+    }
+    if let Some(directory) = &options.run_dir {
+        config.paths.run_dir.clone_from(directory);
+    }
+    config.paths.check()?;
+    Ok(config)
+}
+
+/// The id of the group that may administer, where there is one.
+fn group(name: &str) -> Option<u32> {
+    if name.is_empty() {
+        return None;
+    }
+    match Group::from_name(name) {
+        Ok(Some(group)) => Some(group.gid.as_raw()),
+        Ok(None) => {
+            info!(group = name, "no such group: agent.sock is for root alone");
+            None
+        }
+        Err(error) => {
+            warn!(group = name, %error, "cannot look the group up: agent.sock is for root alone");
+            None
+        }
+    }
+}
+
+fn runtime() -> io::Result<Runtime> {
+    Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(DISK_THREADS)
+        .thread_name("runsecrets")
+        .enable_all()
+        .build()
+}
+
+/// Serves both sockets until SIGTERM or SIGINT, then lets what is under way finish.
+async fn serve(
+    limits: &Limits,
+    api: Arc<Api>,
+    (admin, admins): (UnixListener, Admission),
+    hooks: HookDoor,
+    stopper: watch::Sender<bool>,
+) -> Result<(), StartError> {
+    let admin = tokio::net::UnixListener::from_std(admin).map_err(StartError::Runtime)?;
+    let admin = Door::new("agent.sock", admin, admins, limits.api_connections.count());
+    let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Runtime)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Runtime)?;
+    let (stop, patience) = (api.stop.clone(), limits.stop_seconds.seconds());
+
+    let told = async {
+        tokio::select! {
+            _ = terminate.recv() => info!("SIGTERM: stopping"),
+            _ = interrupt.recv() => info!("SIGINT: stopping"),
+        }
+        notify::stopping();
+        stopper.send_replace(true);
+    };
+    info!(version = env!("CARGO_PKG_VERSION"), "serving");
+    notify::ready();
+    tokio::join!(
+        told,
+        admin.keep(stop, patience, |stream, peer, place| listen::serve_api(&api, limits, stream, peer, place)),
+    );
+    // A thread that does not end in time is left to the end of the process.
+    let _ = tokio::task::spawn_blocking(move || hooks.close(patience)).await;
+    Ok(())
+}

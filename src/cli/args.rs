@@ -1,0 +1,329 @@
+//! Every command and flag, in one place: the parser, `--help`, man pages and completions all come from here.
+//! Names, short forms and aliases are Docker's.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{Args, CommandFactory, Parser, Subcommand};
+
+use super::error::CliError;
+use crate::model::{Grant, Labels, ModelError, ServiceName};
+
+/// Where the agent's sockets are unless something else is said.
+const RUN_DIR: &str = "/run/runsecrets";
+/// The environment variable that moves it.
+const RUN_DIR_VARIABLE: &str = "RUNSECRETS_RUN_DIR";
+
+/// What stands on the command line.
+#[derive(Debug, Parser)]
+#[command(name = "runsecrets", version, about = "/run/secrets for every OCI container")]
+#[command(
+    after_help = "Values are read from a file or standard input, never from the command line, and no command shows one.\n\
+    Exit status: 0 done, 1 something failed, 125 the command line was not understood."
+)]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    pub(super) place: Place,
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// Where the agent is.
+#[derive(Debug, Args)]
+pub(super) struct Place {
+    /// The agent's run directory (or RUNSECRETS_RUN_DIR) [default: /run/runsecrets]
+    #[arg(long, global = true, value_name = "DIR")]
+    run_dir: Option<PathBuf>,
+    /// The agent's socket, as unix://PATH
+    #[arg(short = 'H', long, global = true, value_name = "HOST", conflicts_with = "run_dir")]
+    host: Option<OsString>,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Manage secrets
+    #[command(subcommand)]
+    Secret(SecretCommand),
+    /// Manage services: named sets of granted secrets
+    #[command(subcommand)]
+    Service(ServiceCommand),
+    /// List the containers that hold secrets now
+    Ps(PsArguments),
+    /// Show what happens to secrets, as it happens
+    Events(EventsArguments),
+    /// Show the versions of this program and of the agent
+    Version(VersionArguments),
+}
+
+/// `runsecrets secret …`.
+#[derive(Debug, Subcommand)]
+pub(super) enum SecretCommand {
+    /// Create a secret from a file or STDIN as content
+    Create(SecretCreate),
+    /// Display detailed information on one or more secrets
+    Inspect(Inspect),
+    /// List secrets
+    #[command(visible_alias = "list")]
+    Ls(List),
+    /// Remove one or more secrets
+    #[command(visible_alias = "remove")]
+    Rm(References),
+    /// Remove all secrets that no service is granted
+    Prune(Prune),
+}
+
+/// `secret create`.
+#[derive(Debug, Args)]
+pub(super) struct SecretCreate {
+    /// Secret labels
+    #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    pub(super) labels: Vec<String>,
+    /// Secret driver
+    #[arg(short, long, default_value = "", hide_default_value = true)]
+    pub(super) driver: String,
+    /// Template driver
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(super) template_driver: String,
+    /// The secret's name
+    #[arg(value_name = "SECRET")]
+    pub(super) name: String,
+    /// The file with the value, or - for standard input
+    #[arg(value_name = "FILE|-")]
+    pub(super) file: Option<PathBuf>,
+}
+
+/// `inspect`.
+#[derive(Debug, Args)]
+pub(super) struct Inspect {
+    /// Format output: 'json', or a Go template
+    #[arg(short, long, default_value = "", hide_default_value = true)]
+    pub(super) format: String,
+    /// Print the information in a human friendly format
+    #[arg(long)]
+    pub(super) pretty: bool,
+    /// Names, ids or beginnings of ids
+    #[arg(required = true, value_name = "NAME")]
+    pub(super) references: Vec<String>,
+}
+
+/// `ls`.
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// Only display IDs
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+    /// Filter output: name=, id=, label=
+    #[arg(short, long = "filter", value_name = "NAME=VALUE", value_parser = filter)]
+    pub(super) filters: Vec<Filter>,
+    /// Format output: 'table', 'table TEMPLATE', 'json', or a Go template
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(super) format: String,
+}
+
+/// `rm`.
+#[derive(Debug, Args)]
+pub(super) struct References {
+    /// Names, ids or beginnings of ids
+    #[arg(required = true, value_name = "NAME")]
+    pub(super) references: Vec<String>,
+}
+
+/// `prune`.
+#[derive(Debug, Args)]
+pub(super) struct Prune {
+    /// Do not prompt for confirmation
+    #[arg(short, long)]
+    pub(super) force: bool,
+}
+
+/// `runsecrets service …`.
+#[derive(Debug, Subcommand)]
+pub(super) enum ServiceCommand {
+    /// Create a service
+    Create(ServiceCreate),
+    /// Display detailed information on one or more services
+    Inspect(Inspect),
+    /// List services
+    #[command(visible_alias = "list")]
+    Ls(List),
+    /// List the containers that hold a service's secrets now
+    Ps(ServicePs),
+    /// Remove one or more services
+    #[command(visible_alias = "remove")]
+    Rm(References),
+    /// Grant, revoke, label
+    Update(ServiceUpdate),
+}
+
+/// `service create`.
+#[derive(Debug, Args)]
+pub(super) struct ServiceCreate {
+    /// The service's name
+    #[arg(long, value_parser = ServiceName::parse)]
+    pub(super) name: ServiceName,
+    /// A secret for its containers: NAME, or source=,target=,uid=,gid=,mode=
+    #[arg(long = "secret", value_name = "SECRET", value_parser = Grant::parse)]
+    pub(super) secrets: Vec<Grant>,
+    /// Service labels
+    #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = label)]
+    pub(super) labels: Vec<String>,
+    /// Ask every container for a token, which is shown once
+    #[arg(long)]
+    pub(super) require_claim: bool,
+}
+
+/// `service update`.
+#[derive(Debug, Args)]
+pub(super) struct ServiceUpdate {
+    /// Grant a secret: NAME, or source=,target=,uid=,gid=,mode=
+    #[arg(long = "secret-add", value_name = "SECRET", value_parser = Grant::parse)]
+    pub(super) secret_add: Vec<Grant>,
+    /// Revoke a secret by its name; done before the grants
+    #[arg(long = "secret-rm", value_name = "NAME")]
+    pub(super) secret_rm: Vec<String>,
+    /// Add or change a label
+    #[arg(long = "label-add", value_name = "KEY=VALUE", value_parser = label)]
+    pub(super) label_add: Vec<String>,
+    /// Remove a label by its key
+    #[arg(long = "label-rm", value_name = "KEY")]
+    pub(super) label_rm: Vec<String>,
+    /// Name, id or beginning of the id
+    #[arg(value_name = "SERVICE")]
+    pub(super) service: String,
+}
+
+/// `service ps`.
+#[derive(Debug, Args)]
+pub(super) struct ServicePs {
+    #[command(flatten)]
+    pub(super) show: PsArguments,
+    /// Name, id or beginning of the id
+    #[arg(value_name = "SERVICE")]
+    pub(super) service: String,
+}
+
+/// `ps`.
+#[derive(Debug, Args)]
+pub(super) struct PsArguments {
+    /// Only display container IDs
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+    /// Format output: 'table', 'table TEMPLATE', 'json', or a Go template
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(super) format: String,
+    /// Do not truncate container IDs
+    #[arg(long)]
+    pub(super) no_trunc: bool,
+}
+
+/// `events`.
+#[derive(Debug, Args)]
+pub(super) struct EventsArguments {
+    /// Filter events: type=, event=, secret=
+    #[arg(short, long = "filter", value_name = "NAME=VALUE", value_parser = filter)]
+    pub(super) filters: Vec<Filter>,
+    /// Show all events created since this time (Unix, RFC 3339, or 10m for ten minutes ago)
+    #[arg(long, value_name = "TIME")]
+    pub(super) since: Option<String>,
+    /// Stream events until this time
+    #[arg(long, value_name = "TIME")]
+    pub(super) until: Option<String>,
+    /// Format output: 'json', or a Go template
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(super) format: String,
+}
+
+/// `version`.
+#[derive(Debug, Args)]
+pub(super) struct VersionArguments {
+    /// Format output: 'json', or a Go template
+    #[arg(short, long, default_value = "", hide_default_value = true)]
+    pub(super) format: String,
+}
+
+/// One `-f name=value`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Filter {
+    /// What it looks at.
+    pub(super) name: String,
+    /// What it wants there.
+    pub(super) value: String,
+}
+
+fn filter(text: &str) -> Result<Filter, &'static str> {
+    let (name, value) = text.split_once('=').ok_or("bad format of filter (expected name=value)")?;
+    Ok(Filter { name: name.trim().to_lowercase(), value: value.trim().to_owned() })
+}
+
+fn label(text: &str) -> Result<String, ModelError> {
+    Labels::parse([text]).map(|_| text.to_owned())
+}
+
+/// Reads the command line.
+pub(super) fn parse() -> Result<Arguments, clap::Error> {
+    Arguments::try_parse()
+}
+
+/// The definition of the command line, for man pages and completions.
+pub fn definition() -> clap::Command {
+    Arguments::command()
+}
+
+/// The agent's socket.
+pub(super) fn socket(place: &Place) -> Result<PathBuf, CliError> {
+    if let Some(host) = &place.host {
+        let path = host.to_str().and_then(|host| host.strip_prefix("unix://")).filter(|path| path.starts_with('/'));
+        return path.map(PathBuf::from).ok_or(CliError::Host);
+    }
+    let from_environment = || std::env::var_os(RUN_DIR_VARIABLE).filter(|dir| !dir.is_empty()).map(PathBuf::from);
+    let run_dir = place.run_dir.clone().or_else(from_environment).unwrap_or_else(|| PathBuf::from(RUN_DIR));
+    Ok(run_dir.join("agent.sock"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_definition_is_sound() {
+        definition().debug_assert();
+    }
+
+    #[test]
+    fn aliases_and_short_forms_are_dockers() {
+        for line in [
+            "secret list -q",
+            "secret remove a b",
+            "secret create -l a=b -d x n -",
+            "service list",
+            "secret ls -f name=x",
+        ] {
+            let words = ["runsecrets"].into_iter().chain(line.split(' '));
+            assert!(Arguments::try_parse_from(words).is_ok(), "{line}");
+        }
+    }
+
+    #[test]
+    fn bad_flags_are_refused_in_dockers_words() {
+        let words = |line: &str| {
+            Arguments::try_parse_from(["runsecrets"].into_iter().chain(line.split('|'))).unwrap_err().to_string()
+        };
+        assert!(words("secret|create|-l|=x|n|-").contains("invalid label '=x': empty name"));
+        assert!(words("secret|create|-l|a b=x|n|-").contains("label 'a b' contains whitespaces"));
+        assert!(words("secret|ls|-f|bad").contains("bad format of filter (expected name=value)"));
+        assert!(
+            words("service|create|--name|s|--secret|source=a,foo=b").contains("invalid field in secret request: foo")
+        );
+        assert!(words("service|create|--name|s|--secret|target=b").contains("source is required"));
+    }
+
+    #[test]
+    fn the_host_must_be_a_unix_socket() {
+        let place = |host: &str| Place { run_dir: None, host: Some(host.into()) };
+        assert_eq!(socket(&place("unix:///a/b.sock")).unwrap(), PathBuf::from("/a/b.sock"));
+        for host in ["tcp://1.2.3.4", "unix://", "unix://a", "/a"] {
+            assert!(socket(&place(host)).is_err(), "{host}");
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! A value from a file or standard input into locked memory, and from there into the body of one request. It never
+//! comes from the command line and is never shown.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use super::error::CliError;
+use crate::secret::{MAX_VALUE, SecretBytes};
+
+/// Reads the whole of `file`, or of standard input when it is `-`.
+///
+/// # Errors
+/// [`CliError::Read`], [`CliError::Empty`], [`CliError::TooLong`] above 511,999 bytes, [`CliError::Memory`].
+pub(super) fn read(file: &Path) -> Result<SecretBytes, CliError> {
+    let from = if file == Path::new("-") { "STDIN".to_owned() } else { file.display().to_string() };
+    let failed = |call| {
+        let from = from.clone();
+        move |cause| CliError::Read { from, call, cause }
+    };
+    // The descriptor itself: the standard library's buffered reader would keep a copy.
+    let input = if file == Path::new("-") {
+        io::stdin().as_fd().try_clone_to_owned().map(File::from)
+    } else {
+        File::open(file)
+    };
+    let value = read_all(input.map_err(failed("open"))?, failed("read"))?;
+    if value.is_empty() { Err(CliError::Empty { from }) } else { Ok(value) }
+}
+
+fn read_all(mut input: impl Read, failed: impl FnOnce(io::Error) -> CliError) -> Result<SecretBytes, CliError> {
+    // One byte more than allowed tells a value that is too long from one that just fits.
+    let mut value = SecretBytes::zeroed(MAX_VALUE + 1).map_err(CliError::Memory)?;
+    let mut filled = 0;
+    loop {
+        match input.read(&mut value.expose_mut()[filled..]) {
+            Ok(0) => break,
+            Ok(count) => filled += count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(failed(error)),
+        }
+        if filled > MAX_VALUE {
+            return Err(CliError::TooLong);
+        }
+    }
+    value.truncate(filled);
+    Ok(value)
+}
+
+/// The JSON object `head` (serialised, with its closing brace) with the value as one more field `Data`, in base64.
+///
+/// The buffer never grows, so there is one copy; the program's allocator wipes it when it is freed.
+pub(super) fn body_with_value(head: &[u8], value: Option<&SecretBytes>) -> Vec<u8> {
+    let Some(value) = value else { return head.to_vec() };
+    let open = head.strip_suffix(b"}").unwrap_or(head);
+    let length = base64::encoded_len(value.len(), true).unwrap_or(0);
+    let mut body = vec![0; open.len() + FIELD.len() + length + 2];
+    let (front, rest) = body.split_at_mut(open.len());
+    front.copy_from_slice(open);
+    let (field, rest) = rest.split_at_mut(FIELD.len());
+    field.copy_from_slice(FIELD);
+    let written = STANDARD.encode_slice(value.expose(), rest).unwrap_or(0);
+    debug_assert_eq!(written, length);
+    rest[length..].copy_from_slice(b"\"}");
+    body
+}
+
+const FIELD: &[u8] = b",\"Data\":\"";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read_bytes(bytes: &[u8]) -> Result<usize, String> {
+        let failed = |cause: io::Error| CliError::Read { from: "x".into(), call: "read", cause };
+        read_all(bytes, failed).map(|value| value.len()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_longest_value_fits_and_one_byte_more_does_not() {
+        assert_eq!(read_bytes(&vec![0; 511_999]), Ok(511_999));
+        let words = "secret data must be larger than 0 and less than 512000 bytes";
+        assert_eq!(read_bytes(&vec![0; 512_000]).unwrap_err(), words);
+        assert_eq!(read_bytes(&vec![0; 5_000_000]).unwrap_err(), words);
+    }
+
+    #[test]
+    fn faults_are_told_as_docker_tells_them() {
+        let words = |file: &str| read(Path::new(file)).err().map(|error| error.to_string()).unwrap_or_default();
+        assert_eq!(words("/nonexist"), "error reading from /nonexist: open /nonexist: no such file or directory");
+        assert_eq!(words("/"), "error reading from /: read /: is a directory");
+        assert_eq!(words("/dev/null"), "error reading from /dev/null: data is empty");
+        assert!(words("/dev/zero").contains("less than 512000 bytes"));
+    }
+
+    #[test]
+    fn the_body_is_json_with_the_value_in_base64() {
+        for (bytes, text) in [(&b"a"[..], "YQ=="), (b"ab", "YWI="), (b"abc", "YWJj"), (b"\0\xff", "AP8=")] {
+            let value = SecretBytes::take_from(&mut bytes.to_vec()).unwrap();
+            let body = body_with_value(br#"{"Name":"n"}"#, Some(&value));
+            assert_eq!(body, format!("{{\"Name\":\"n\",\"Data\":\"{text}\"}}").into_bytes());
+            assert_eq!(body.len(), body.capacity());
+        }
+        assert_eq!(body_with_value(b"{}", None), b"{}");
+    }
+}

@@ -1,0 +1,90 @@
+//! `runsecrets ps` and `runsecrets service ps`: the containers that hold secrets now.
+
+use super::args::{PsArguments, ServicePs};
+use super::client::Agent;
+use super::error::CliError;
+use super::format::{self, Columns};
+use super::object::{path, rows};
+use super::report::Report;
+use super::service::SERVICES;
+use super::template::Value;
+
+/// How much of a long container id a table shows.
+const SHORT_ID: usize = 12;
+/// The length of the ids that engines make up: only those are cut, a name that a person chose is not.
+const ENGINE_ID: usize = 64;
+
+const COLUMNS: Columns = Columns {
+    titles: &[
+        ("Bundle", "BUNDLE"),
+        ("Container", "CONTAINER"),
+        ("Pid", "PID"),
+        ("Protection", "PROTECTION"),
+        ("Secrets", "SECRETS"),
+        ("Service", "SERVICE"),
+        ("Since", "SINCE"),
+    ],
+    table: "{{.Container}}\t{{.Service}}\t{{.Pid}}\t{{.Since}}\t{{.Secrets}}\t{{.Protection}}",
+    quiet: "{{.Container}}",
+};
+
+/// All containers of this machine.
+pub(super) fn all(arguments: &PsArguments, agent: &Agent, report: &mut Report) -> Result<(), CliError> {
+    show("/runsecrets/v1/ps", arguments, agent, report)
+}
+
+/// The containers of one service.
+pub(super) fn of_service(arguments: &ServicePs, agent: &Agent, report: &mut Report) -> Result<(), CliError> {
+    let path = path("service", SERVICES, &arguments.service)? + "/ps";
+    show(&path, &arguments.show, agent, report)
+}
+
+fn show(path: &str, arguments: &PsArguments, agent: &Agent, report: &mut Report) -> Result<(), CliError> {
+    let row = |delivery: &Value, now| row(delivery, now, arguments.no_trunc);
+    let rows = rows(agent.get(path)?.typed(), |delivery| delivery.text_of("Container"), row);
+    report.text(&format::listed(&COLUMNS, &arguments.format, arguments.quiet, &rows)?);
+    Ok(())
+}
+
+fn row(delivery: &Value, now: i128, whole: bool) -> Value {
+    let id = delivery.text_of("Container");
+    let id = if whole || id.len() != ENGINE_ID { id } else { &id[..SHORT_ID] };
+    let names: Vec<&str> = match delivery.field("Secrets") {
+        Some(Value::List(secrets)) => secrets.iter().map(|secret| secret.text_of("Name")).collect(),
+        _ => Vec::new(),
+    };
+    Value::record([
+        ("Bundle", Value::text(delivery.text_of("Bundle"))),
+        ("Container", Value::text(id)),
+        ("Pid", delivery.field("Pid").cloned().unwrap_or(Value::Nil)),
+        ("Protection", Value::text(delivery.text_of("Protection"))),
+        ("Secrets", Value::Text(names.join(","))),
+        ("Service", Value::text(delivery.text_of("Service"))),
+        ("Since", Value::Text(format::ago(delivery.text_of("Since"), now))),
+    ])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_names_the_container_and_what_it_holds() {
+        let id = "0123456789abcdef".repeat(4);
+        let json = format!(
+            r#"[{{"Container":"web_1","Service":"web","Pid":4711,"Since":"1970-01-01T00:00:00Z","Protection":"tmpfs, noswap",
+            "Bundle":"/b","Secrets":[{{"ID":"x","Name":"a","Version":1,"Target":"/run/secrets/a"}},{{"Name":"b"}}]}},
+            {{"Container":"{id}","Service":"web","Pid":1,"Since":"1970-01-01T00:00:00Z","Secrets":[]}}]"#
+        );
+        let Value::List(deliveries) = serde_json::from_str::<Value>(&json).unwrap().typed() else { panic!("a list") };
+        let rows: Vec<Value> = deliveries.iter().map(|delivery| row(delivery, 61_000_000_000, false)).collect();
+        assert_eq!(
+            format::listed(&COLUMNS, "", false, &rows).unwrap(),
+            "CONTAINER      SERVICE   PID       SINCE                SECRETS   PROTECTION\n\
+             web_1          web       4711      About a minute ago   a,b       tmpfs, noswap\n\
+             0123456789ab   web       1         About a minute ago             \n"
+        );
+        let quiet = format::listed(&COLUMNS, "", true, &[row(&deliveries[1], 0, true)]).unwrap();
+        assert_eq!(quiet.trim_end(), id);
+    }
+}

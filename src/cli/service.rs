@@ -1,0 +1,249 @@
+//! `runsecrets service …`: named sets of grants.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::args::{Inspect, List, References, ServiceCommand, ServiceCreate, ServiceUpdate};
+use super::client::Agent;
+use super::error::CliError;
+use super::format::{self, Columns};
+use super::object::{collect, label_columns, path, query, rows, shape};
+use super::report::Report;
+use super::template::Value;
+use crate::model::{Grant, Labels};
+
+/// Where services are in the API.
+pub(super) const SERVICES: &str = "/runsecrets/v1/services/";
+/// How much of an id a table shows, as Docker's `service ls` does.
+const SHORT_ID: usize = 12;
+
+const COLUMNS: Columns = Columns {
+    titles: &[
+        ("CreatedAt", "CREATED"),
+        ("ID", "ID"),
+        ("Labels", "LABELS"),
+        ("Name", "NAME"),
+        ("Secrets", "SECRETS"),
+        ("UpdatedAt", "UPDATED"),
+    ],
+    table: "{{.ID}}\t{{.Name}}\t{{.Secrets}}\t{{.CreatedAt}}\t{{.UpdatedAt}}",
+    quiet: "{{.ID}}",
+};
+
+const PRETTY: &str = "ID:              {{.ID}}
+Name:            {{.Name}}
+{{- if .Labels }}
+Labels:
+{{- range $k, $v := .Labels }}
+ - {{ $k }}{{if $v }}={{ $v }}{{ end }}
+{{- end }}{{ end }}
+{{- if .Secrets }}
+Secrets:
+{{- range .Secrets }}
+ Target:         {{.Target}}
+  Source:        {{.Source}}
+  Owner:         {{.UID}}:{{.GID}}
+  Mode:          {{.Mode}}
+{{- end }}{{ end }}
+Claim required:  {{.RequireClaim}}
+Created at:      {{.CreatedAt}}
+Updated at:      {{.UpdatedAt}}";
+
+/// A grant as the API has it.
+#[derive(Serialize)]
+struct Reference<'a> {
+    #[serde(rename = "Source")]
+    source: &'a str,
+    #[serde(rename = "Target")]
+    target: &'a str,
+    #[serde(rename = "UID")]
+    uid: String,
+    #[serde(rename = "GID")]
+    gid: String,
+    #[serde(rename = "Mode")]
+    mode: String,
+}
+
+impl<'a> From<&'a Grant> for Reference<'a> {
+    fn from(grant: &'a Grant) -> Self {
+        Self {
+            source: grant.source.as_str(),
+            target: grant.target.as_str(),
+            uid: grant.uid.to_string(),
+            gid: grant.gid.to_string(),
+            mode: grant.mode.to_string(),
+        }
+    }
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Create<'a> {
+    name: &'a str,
+    labels: &'a Labels,
+    secrets: Vec<Reference<'a>>,
+    require_claim: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct Update<'a> {
+    secret_add: Vec<Reference<'a>>,
+    secret_rm: &'a [String],
+    label_add: &'a BTreeMap<String, String>,
+    label_rm: &'a [String],
+}
+
+/// Runs one of them.
+pub(super) fn run(command: ServiceCommand, agent: &Agent, report: &mut Report) -> Result<(), CliError> {
+    match command {
+        ServiceCommand::Create(arguments) => create(&arguments, agent, report),
+        ServiceCommand::Inspect(arguments) => inspect(&arguments, agent, report),
+        ServiceCommand::Ls(arguments) => list(&arguments, agent, report),
+        ServiceCommand::Ps(arguments) => super::ps::of_service(&arguments, agent, report),
+        ServiceCommand::Rm(References { references }) => {
+            remove(&references, agent, report);
+            Ok(())
+        }
+        ServiceCommand::Update(arguments) => update(&arguments, agent, report),
+    }
+}
+
+fn create(arguments: &ServiceCreate, agent: &Agent, report: &mut Report) -> Result<(), CliError> {
+    let labels = Labels::parse(arguments.labels.iter().map(String::as_str)).map_err(CliError::Label)?;
+    let secrets = references(&arguments.secrets)?;
+    let body =
+        Create { name: arguments.name.as_str(), labels: &labels, secrets, require_claim: arguments.require_claim };
+    let made = agent.post("/runsecrets/v1/services/create", serde_json::to_vec(&body).unwrap_or_default())?;
+    report.line(made.text_of("ID"));
+    if arguments.require_claim {
+        // The token's only appearance: the agent keeps a hash. The line is the annotation a container has to bring.
+        report.line(&format!("io.runsecrets.claim={}", made.text_of("Claim")));
+    }
+    Ok(())
+}
+
+/// The grants of one command line; two for one target are refused as Docker's client does. The rest is the agent's to
+/// judge: it knows the service's other grants.
+fn references(grants: &[Grant]) -> Result<Vec<Reference<'_>>, CliError> {
+    for (index, second) in grants.iter().enumerate() {
+        if grants[..index].iter().any(|first| first.target == second.target) {
+            return Err(CliError::DuplicateTarget { name: second.source.to_string() });
+        }
+    }
+    Ok(grants.iter().map(Reference::from).collect())
+}
+
+fn inspect(arguments: &Inspect, agent: &Agent, report: &mut Report) -> Result<(), CliError> {
+    let format = shape(arguments)?;
+    let found = collect("service", SERVICES, &arguments.references, agent, report);
+    match format {
+        None => report.text(&format::pretty(PRETTY, found)?),
+        Some(format) => report.text(&format::inspected(format, &found)?),
+    }
+    Ok(())
+}
+
+fn list(arguments: &List, agent: &Agent, report: &mut Report) -> Result<(), CliError> {
+    let answer = agent.get(&format!("/runsecrets/v1/services{}", query(&arguments.filters)))?.typed();
+    let rows = rows(answer, |service| service.text_of("Name"), row);
+    report.text(&format::listed(&COLUMNS, &arguments.format, arguments.quiet, &rows)?);
+    Ok(())
+}
+
+fn row(service: &Value, now: i128) -> Value {
+    let (labels, label) = label_columns(service);
+    let secrets = match service.field("Secrets") {
+        Some(Value::List(secrets)) => secrets.len(),
+        _ => 0,
+    };
+    Value::record([
+        ("CreatedAt", Value::Text(format::ago(service.text_of("CreatedAt"), now))),
+        ("ID", Value::text(service.text_of("ID").chars().take(SHORT_ID).collect::<String>())),
+        ("Labels", labels),
+        ("Name", Value::text(service.text_of("Name"))),
+        ("Secrets", Value::Text(secrets.to_string())),
+        ("UpdatedAt", Value::Text(format::ago(service.text_of("UpdatedAt"), now))),
+        ("Label", label),
+    ])
+}
+
+fn update(arguments: &ServiceUpdate, agent: &Agent, report: &mut Report) -> Result<(), CliError> {
+    let labels = Labels::parse(arguments.label_add.iter().map(String::as_str)).map_err(CliError::Label)?;
+    let body = Update {
+        secret_add: references(&arguments.secret_add)?,
+        secret_rm: &arguments.secret_rm,
+        label_add: labels.as_map(),
+        label_rm: &arguments.label_rm,
+    };
+    let path = path("service", SERVICES, &arguments.service)? + "/update";
+    agent.post(&path, serde_json::to_vec(&body).unwrap_or_default())?;
+    report.line(&arguments.service);
+    Ok(())
+}
+
+fn remove(references: &[String], agent: &Agent, report: &mut Report) {
+    for reference in references {
+        match path("service", SERVICES, reference).and_then(|path| agent.delete(&path)) {
+            Ok(()) => report.line(reference),
+            Err(error) => report.error(&error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn grants(texts: &[&str]) -> Vec<Grant> {
+        texts.iter().map(|text| Grant::parse(text).unwrap()).collect()
+    }
+
+    #[test]
+    fn grants_go_out_with_dockers_defaults_and_octal_modes() {
+        let grants = grants(&["a", "source=b,target=/etc/b,uid=33,gid=ssl,mode=440"]);
+        let json = serde_json::to_string(&references(&grants).unwrap()).unwrap();
+        assert_eq!(
+            json,
+            "[{\"Source\":\"a\",\"Target\":\"/run/secrets/a\",\"UID\":\"0\",\"GID\":\"0\",\"Mode\":\"0444\"},\
+             {\"Source\":\"b\",\"Target\":\"/etc/b\",\"UID\":\"33\",\"GID\":\"ssl\",\"Mode\":\"0440\"}]"
+        );
+    }
+
+    #[test]
+    fn one_target_twice_is_refused_before_anything_is_sent() {
+        let words = |texts: &[&str]| references(&grants(texts)).err().unwrap().to_string();
+        assert_eq!(words(&["a", "a"]), "duplicate secret target for a not allowed");
+        assert_eq!(words(&["a", "source=b,target=a"]), "duplicate secret target for b not allowed");
+        assert_eq!(words(&["a", "source=b,target=/run/secrets/./a"]), "duplicate secret target for b not allowed");
+        assert!(references(&grants(&["a", "source=a,target=b"])).is_ok());
+    }
+
+    #[test]
+    fn pretty_and_table_have_one_line_a_fact() {
+        let json = r#"{"ID":"auweyvbzdjmkcqtanjez0nkl0","Name":"web","Labels":{"k":"v"},"Secrets":[{"Source":"a",
+            "Target":"/run/secrets/a","UID":"0","GID":"0","Mode":"0444"}],"RequireClaim":false,
+            "CreatedAt":"1970-01-01T00:00:00Z","UpdatedAt":"1970-01-01T00:00:00Z","Version":{"Index":3}}"#;
+        let service = serde_json::from_str::<Value>(json).unwrap().typed();
+        let rows = [row(&service, 5_000_000_000)];
+        assert_eq!(
+            format::listed(&COLUMNS, "", false, &rows).unwrap(),
+            "ID             NAME      SECRETS   CREATED         UPDATED\nauweyvbzdjmk   web       1         5 seconds ago   5 seconds ago\n"
+        );
+        let expected = "ID:              auweyvbzdjmkcqtanjez0nkl0
+Name:            web
+Labels:
+ - k=v
+Secrets:
+ Target:         /run/secrets/a
+  Source:        a
+  Owner:         0:0
+  Mode:          0444
+Claim required:  false
+Created at:      1970-01-01 00:00:00 +0000 utc
+Updated at:      1970-01-01 00:00:00 +0000 utc
+";
+        assert_eq!(format::pretty(PRETTY, vec![service]).unwrap(), expected);
+    }
+}

@@ -1,0 +1,94 @@
+//! The writable side of a file system that an earlier agent made, taken anew from the container that shows it.
+//!
+//! The container may have covered or unmounted it meanwhile: what is found is ours only if it is on the file system that
+//! was recorded. Nothing of the container is changed.
+
+use std::fs::OpenOptions;
+use std::io;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::Path;
+
+use nix::sched::{CloneFlags, unshare};
+
+use crate::sys::linux::mount::{clone_tree, make_writable};
+use crate::sys::linux::path::{Dir, Kind};
+use crate::sys::linux::pidfd::Process;
+use crate::wire::Mount;
+
+use super::attach::walk;
+use super::scrub::{Scrubbed, overwrite, scrub};
+
+/// The writable sides of one container's mounts.
+#[derive(Debug, Default)]
+pub struct Adopted {
+    places: Vec<Dir>,
+}
+
+impl Adopted {
+    /// How many mounts could be taken.
+    pub fn len(&self) -> usize {
+        self.places.len()
+    }
+
+    /// Whether none could.
+    pub fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Empties every file that these reach.
+    pub fn scrub(&self) -> Scrubbed {
+        let mut all = Scrubbed::default();
+        for place in &self.places {
+            match place.kind() {
+                Ok((Kind::Directory, _)) => {
+                    let part = scrub(place);
+                    all.files += part.files;
+                    all.failures.extend(part.failures);
+                }
+                Ok((Kind::File, size)) => {
+                    // The root of a mount of a single file has no parent to open it from.
+                    let path = format!("/proc/self/fd/{}", place.as_fd().as_raw_fd());
+                    match OpenOptions::new().write(true).open(path).and_then(|file| overwrite(file, size)) {
+                        Ok(()) => all.files += 1,
+                        Err(cause) => all.failures.push(format!("overwrite a file: {cause}")),
+                    }
+                }
+                Ok((Kind::Other, _)) => {}
+                Err(cause) => all.failures.push(format!("look at a mount: {cause}")),
+            }
+        }
+        all
+    }
+}
+
+/// Takes those of `mounts` that `process`'s mount namespace still shows and that are on the file system `device`.
+///
+/// # Errors
+/// The namespace cannot be entered: the process is gone, or the caller lacks CAP_SYS_ADMIN or CAP_SYS_CHROOT.
+pub fn adopt(process: &Process, mounts: &[Mount], device: u64) -> io::Result<Adopted> {
+    // A thread of its own: entering a namespace cannot be undone, and ends with the thread.
+    std::thread::scope(|scope| {
+        let inside = scope.spawn(|| {
+            unshare(CloneFlags::CLONE_FS)?;
+            process.enter_mount_namespace()?;
+            let root = Dir::root(Path::new("/"))?;
+            let places = mounts.iter().filter_map(|mount| take(&root, mount, device)).map(Dir::from).collect();
+            Ok(Adopted { places })
+        });
+        inside.join().unwrap_or_else(|_| Err(io::Error::other("the adopting thread failed")))
+    })
+}
+
+fn take(root: &Dir, mount: &Mount, device: u64) -> Option<OwnedFd> {
+    let place = walk(root, &mount.at).ok()?;
+    if place.device().ok()? != device {
+        return None;
+    }
+    let clone = clone_tree(&place, c"").ok()?;
+    make_writable(&clone).ok()?;
+    Some(clone)
+}
+
+#[cfg(test)]
+#[path = "adopt_tests.rs"]
+mod tests;

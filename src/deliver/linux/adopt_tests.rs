@@ -1,0 +1,93 @@
+//! Adoption from a real process in a mount namespace of its own. These run as root.
+
+use super::*;
+use crate::sys::linux::mount::{FsContext, attach, restrict};
+use crate::wire::MountKind;
+use std::fs::File;
+use std::io::Read;
+use std::process::{Child, Command};
+
+/// A process whose mount namespace shows, read-only, at `at` a file system with one file `key` that says `hunter2`.
+struct Container {
+    child: Child,
+    at: tempfile::TempDir,
+    device: u64,
+}
+
+impl Container {
+    fn start() -> Self {
+        let at = tempfile::tempdir().unwrap();
+        let child = Command::new("unshare").args(["-m", "sleep", "60"]).spawn().unwrap();
+        let process = Process::open(child.id() as i32).unwrap();
+        let own = crate::sys::linux::pidfd::MountNamespace::own().unwrap();
+        while process.mount_namespace().unwrap() == own {
+            std::thread::yield_now();
+        }
+        let path = at.path().to_owned();
+        let device = std::thread::spawn(move || {
+            let mount = FsContext::open(c"tmpfs").unwrap().mount().unwrap();
+            let clone = clone_tree(&mount, c"").unwrap();
+            let root = Dir::from(mount);
+            std::io::Write::write_all(&mut root.make_file("key", 0o600).unwrap(), b"hunter2").unwrap();
+            restrict(&clone).unwrap();
+            unshare(CloneFlags::CLONE_FS).unwrap();
+            process.enter_mount_namespace().unwrap();
+            attach(&clone, Dir::root(&path).unwrap()).unwrap();
+            root.device().unwrap()
+        })
+        .join()
+        .unwrap();
+        Self { child, at, device }
+    }
+
+    fn process(&self) -> Process {
+        Process::open(self.child.id() as i32).unwrap()
+    }
+
+    fn mounts(&self) -> Vec<Mount> {
+        vec![Mount { at: self.at.path().to_str().unwrap().to_owned(), kind: MountKind::Directory }]
+    }
+
+    fn open_inside(&self) -> File {
+        File::open(format!("/proc/{}/root{}/key", self.child.id(), self.at.path().display())).unwrap()
+    }
+}
+
+impl Drop for Container {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[test]
+fn what_an_earlier_agent_made_can_be_scrubbed_also_where_it_is_open() {
+    let container = Container::start();
+    let mut open = container.open_inside();
+    let adopted = adopt(&container.process(), &container.mounts(), container.device).unwrap();
+    assert_eq!(adopted.len(), 1);
+    let scrubbed = adopted.scrub();
+    assert_eq!((scrubbed.files, scrubbed.failures), (1, Vec::new()));
+    let mut text = String::new();
+    open.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "");
+}
+
+#[test]
+fn what_is_not_ours_is_left_alone() {
+    let container = Container::start();
+    let adopted = adopt(&container.process(), &container.mounts(), container.device + 1).unwrap();
+    assert!(adopted.is_empty());
+    let mut text = String::new();
+    container.open_inside().read_to_string(&mut text).unwrap();
+    assert_eq!(text, "hunter2");
+}
+
+#[test]
+fn a_process_that_is_gone_is_an_error() {
+    let mut container = Container::start();
+    let process = container.process();
+    container.child.kill().unwrap();
+    container.child.wait().unwrap();
+    assert!(adopt(&process, &container.mounts(), container.device).is_err());
+}

@@ -1,0 +1,64 @@
+//! The hook's side of the exchange: connect, check who listens, ask.
+
+use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::Duration;
+
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
+use nix::unistd::geteuid;
+
+use crate::wire::{AgentReply, Channel, HookRequest};
+
+use super::error::HookError;
+
+/// The socket's name in the run directory.
+const SOCKET: &str = "hook.sock";
+/// How long the hook waits for one answer. An engine gives a hook some seconds or minutes; the agent needs milliseconds.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How long it waits awake: most answers come within this, and to be woken would take as long again.
+const SOON: Duration = Duration::from_micros(500);
+
+/// A connection to the agent.
+pub(super) struct Agent(Channel);
+
+impl Agent {
+    /// Connects to the agent of `run_dir`, and makes sure that root, or who runs this hook, is listening there.
+    pub(super) fn connect(run_dir: &Path) -> Result<Self, HookError> {
+        let path = run_dir.join(SOCKET);
+        let refused = |cause| HookError::Connect { path: path.clone(), cause };
+        let stream = UnixStream::connect(&path).map_err(refused)?;
+        stream.set_read_timeout(Some(PATIENCE)).map_err(refused)?;
+        stream.set_write_timeout(Some(PATIENCE)).map_err(refused)?;
+        let listener = getsockopt(&stream, PeerCredentials).map_err(|error| refused(error.into()))?.uid();
+        if listener != 0 && listener != geteuid().as_raw() {
+            return Err(HookError::Impostor { path, uid: listener });
+        }
+        Ok(Self(Channel::new(stream)))
+    }
+
+    /// Sends `message` with `fds`; there is no answer to it.
+    pub(super) fn tell(&self, message: &HookRequest, fds: &[BorrowedFd<'_>]) -> Result<(), HookError> {
+        Ok(self.0.send(message, fds)?)
+    }
+
+    /// Tells the agent why this hook gives up, unless that is what the agent said; nobody waits for an answer.
+    pub(super) fn lament(&self, error: &HookError) {
+        if !matches!(error, HookError::Refused { .. } | HookError::Exchange(_)) {
+            let _ = self.tell(&HookRequest::Failed { reason: error.to_string() }, &[]);
+        }
+    }
+
+    /// Sends `request`, and returns the answer with the descriptors beside it; a refusal is an error.
+    pub(super) fn ask(&self, request: &HookRequest) -> Result<(AgentReply, Vec<OwnedFd>), HookError> {
+        // An agent that has answered an earlier message already has hung up: its words are there to be read.
+        let sent = self.0.send(request, &[]);
+        self.0.expect_soon(SOON);
+        match (self.0.receive(), sent) {
+            (Ok((AgentReply::Refused { reason }, _)), _) => Err(HookError::Refused { reason }),
+            (Ok(answer), _) => Ok(answer),
+            (Err(_), Err(error)) | (Err(error), Ok(())) => Err(error.into()),
+        }
+    }
+}

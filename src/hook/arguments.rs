@@ -1,0 +1,96 @@
+//! The hook's command line. It is written by an operator or a generator, not by a container.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use crate::model::ServiceName;
+
+use super::error::HookError;
+
+/// Where the agent's sockets are when nothing else is said.
+const RUN_DIR: &str = "/run/runsecrets";
+
+/// What the hook is to do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stage {
+    /// `createRuntime` or `prestart`.
+    Deliver,
+    /// `poststop`.
+    Withdraw,
+    /// Say which version this is.
+    Version,
+}
+
+/// A parsed command line.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Arguments {
+    pub(super) stage: Stage,
+    /// The service that the operator says the container is.
+    pub(super) service: Option<ServiceName>,
+    pub(super) run_dir: PathBuf,
+    /// Where the duration of each step is appended, one JSON object a line.
+    pub(super) trace: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// Parses `STAGE [--service NAME] [--run-dir DIR] [--trace FILE]`.
+    pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Self, HookError> {
+        let mut arguments = arguments.into_iter();
+        let stage = match arguments.next().as_deref().and_then(|stage| stage.to_str()) {
+            Some("create-runtime" | "createRuntime" | "prestart") => Stage::Deliver,
+            Some("poststop") => Stage::Withdraw,
+            Some("--version") => Stage::Version,
+            _ => return Err(HookError::Usage),
+        };
+        let mut parsed = Self { stage, service: None, run_dir: PathBuf::from(RUN_DIR), trace: None };
+        while let Some(flag) = arguments.next() {
+            let value = arguments.next().ok_or(HookError::Usage)?;
+            match flag.to_str() {
+                Some("--service") => {
+                    let text = value.to_str().ok_or(HookError::Usage)?;
+                    parsed.service = Some(ServiceName::parse(text).map_err(HookError::Claim)?);
+                }
+                Some("--run-dir") => parsed.run_dir = absolute(value)?,
+                Some("--trace") => parsed.trace = Some(absolute(value)?),
+                _ => return Err(HookError::Usage),
+            }
+        }
+        Ok(parsed)
+    }
+}
+
+fn absolute(value: OsString) -> Result<PathBuf, HookError> {
+    let path = PathBuf::from(value);
+    if path.is_absolute() { Ok(path) } else { Err(HookError::Usage) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(texts: &[&str]) -> Result<Arguments, HookError> {
+        Arguments::parse(texts.iter().map(OsString::from))
+    }
+
+    #[test]
+    fn every_flag_is_read() {
+        let parsed = parse(&["prestart", "--service", "web", "--run-dir", "/r", "--trace", "/t"]).unwrap();
+        assert_eq!(parsed.stage, Stage::Deliver);
+        assert_eq!(parsed.service.unwrap().as_str(), "web");
+        assert_eq!((parsed.run_dir, parsed.trace), (PathBuf::from("/r"), Some(PathBuf::from("/t"))));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_refused() {
+        for texts in [
+            &[][..],
+            &["start"],
+            &["poststop", "--service"],
+            &["poststop", "--run-dir", "relative"],
+            &["poststop", "--what", "x"],
+            &["create-runtime", "--service", "../x"],
+        ] {
+            assert!(parse(texts).is_err(), "{texts:?}");
+        }
+    }
+}

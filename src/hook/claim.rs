@@ -1,0 +1,74 @@
+//! Which service a container is, by the operator's argument or by its annotation.
+
+use crate::model::{Claim, ClaimRoute, ServiceName};
+use crate::oci::{Config, State};
+
+use super::error::HookError;
+
+/// The annotation that names the service.
+const SERVICE: &str = "io.runsecrets.service";
+/// The annotation with the token of a service that asks for one.
+const TOKEN: &str = "io.runsecrets.claim";
+
+/// The claim of a container, or none: then it gets nothing, and the agent is not asked.
+///
+/// # Errors
+/// The name cannot be a service's, or argument and annotation differ.
+pub(super) fn claim(
+    argument: Option<&ServiceName>,
+    state: &State,
+    config: Option<&Config>,
+) -> Result<Option<Claim>, HookError> {
+    let annotation = |key: &str| {
+        let configured = || config.and_then(|config| config.annotations.get(key));
+        state.annotations.get(key).or_else(configured).map(String::as_str)
+    };
+    let annotated = annotation(SERVICE).map(ServiceName::parse).transpose().map_err(HookError::Claim)?;
+    let (service, route) = match (argument, annotated) {
+        (None, None) => return Ok(None),
+        (Some(argument), Some(annotated)) if argument.folded() != annotated.folded() => {
+            return Err(HookError::TwoClaims { argument: argument.to_string(), annotation: annotated.to_string() });
+        }
+        (Some(argument), _) => (argument.clone(), ClaimRoute::Argument),
+        (None, Some(annotated)) => (annotated, ClaimRoute::Annotation),
+    };
+    Ok(Some(Claim { service, route, token: annotation(TOKEN).map(str::to_owned) }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn claimed(argument: Option<&str>, annotations: &str) -> Result<Option<Claim>, HookError> {
+        let state = State::parse(format!(r#"{{"id":"c","annotations":{annotations}}}"#).as_bytes()).unwrap();
+        let argument = argument.map(|name| ServiceName::parse(name).unwrap());
+        claim(argument.as_ref(), &state, None)
+    }
+
+    #[test]
+    fn nothing_said_is_no_claim() {
+        assert_eq!(claimed(None, "{}").unwrap(), None);
+        assert_eq!(claimed(None, r#"{"other":"x"}"#).unwrap(), None);
+    }
+
+    #[test]
+    fn the_operators_argument_is_worth_more() {
+        let claim = claimed(Some("web"), r#"{"io.runsecrets.service":"web"}"#).unwrap().unwrap();
+        assert_eq!(claim.route, ClaimRoute::Argument);
+        let claim = claimed(None, r#"{"io.runsecrets.service":"web","io.runsecrets.claim":"t"}"#).unwrap().unwrap();
+        assert_eq!((claim.route, claim.token.as_deref()), (ClaimRoute::Annotation, Some("t")));
+    }
+
+    #[test]
+    fn two_services_and_impossible_ones_are_refused() {
+        assert!(matches!(claimed(Some("a"), r#"{"io.runsecrets.service":"b"}"#), Err(HookError::TwoClaims { .. })));
+        assert!(matches!(claimed(None, r#"{"io.runsecrets.service":"../b"}"#), Err(HookError::Claim(_))));
+    }
+
+    #[test]
+    fn config_json_is_asked_where_the_state_says_nothing() {
+        let state = State::parse(br#"{"id":"c"}"#).unwrap();
+        let config = Config::parse(br#"{"annotations":{"io.runsecrets.service":"web"}}"#).unwrap();
+        assert!(claim(None, &state, Some(&config)).unwrap().is_some());
+    }
+}

@@ -1,0 +1,92 @@
+//! `createRuntime`: from the runtime's state to mounts in the container.
+
+use std::os::fd::AsFd;
+use std::path::Path;
+
+use crate::deliver::linux::{Attached, Existing, look_up};
+use crate::model::ContainerId;
+use crate::oci::State;
+use crate::sys::linux::path::Dir;
+use crate::sys::linux::pidfd::{MountNamespace, Process};
+use crate::wire::{AgentReply, Deliver, HookRequest, Layout, PROTOCOL, Surroundings};
+
+use super::agent::Agent;
+use super::arguments::Arguments;
+use super::bundle::{read_config, read_state, rootfs};
+use super::claim::claim;
+use super::error::HookError;
+use super::trace::Trace;
+
+/// Delivers the container's secrets; the policy of the hook, from top to bottom.
+pub(super) fn deliver(arguments: &Arguments) -> Result<(), HookError> {
+    let mut trace = Trace::start(arguments.trace.as_deref());
+    let state = read_state()?;
+    let bundle = state.bundle.as_deref().ok_or(HookError::StateLacks { what: "bundle" })?;
+    let config = read_config(bundle)?;
+    let Some(claim) = claim(arguments.service.as_ref(), &state, Some(&config))? else { return Ok(()) };
+    trace.step("read");
+
+    // First of all: the agent wakes up while we look at the container.
+    let agent = Agent::connect(&arguments.run_dir)?;
+    let init = container_init(&state)?;
+    refuse_shared_mount_namespace(&init)?;
+    let request = Deliver {
+        protocol: PROTOCOL,
+        container: ContainerId::parse(&state.id).map_err(HookError::Claim)?,
+        bundle: bundle.to_string_lossy().into_owned(),
+        claim,
+        mount_label: config.mount_label().map(str::to_owned),
+    };
+    agent.tell(&HookRequest::Deliver(request), &[init.as_fd()])?;
+    trace.step("claim");
+
+    init.enter_mount_namespace()
+        .map_err(|cause| HookError::Enter { cause })
+        .and_then(|()| attach(&agent, &rootfs(bundle, &config)?, &mut trace))
+        .inspect_err(|error| agent.lament(error))
+}
+
+/// Asks for the mounts of a claim that has been made, and attaches them. In the container's mount namespace.
+fn attach(agent: &Agent, rootfs: &Path, trace: &mut Trace) -> Result<(), HookError> {
+    let rootfs = Dir::root(rootfs).map_err(|cause| HookError::Rootfs { path: rootfs.to_owned(), cause })?;
+    let existing = Existing::below(&rootfs)?;
+    let layout = existing.layout(&rootfs)?;
+    trace.step("enter");
+
+    let keep = match &layout {
+        Layout::Directory { keep } => keep.clone(),
+        Layout::Files => Vec::new(),
+    };
+    let surroundings = Surroundings { layout, mounts: existing.places() };
+    let mut answer = agent.ask(&HookRequest::Surroundings(surroundings))?;
+    if let (AgentReply::Lookup { users, groups }, _) = &answer {
+        let (users, groups) = look_up(&rootfs, users, groups)?;
+        answer = agent.ask(&HookRequest::Owners { users, groups })?;
+    }
+    trace.step("ask");
+
+    let attached = match answer {
+        (AgentReply::Nothing, _) => return Ok(()),
+        (AgentReply::Mounts { mounts, root }, fds) if mounts.len() == fds.len() => {
+            Attached::attach(&rootfs, root, &mounts, &fds, &keep)?
+        }
+        _ => return Err(HookError::Unexpected),
+    };
+    // What is attached is undone when this cannot be said: nobody would scrub it.
+    agent.tell(&HookRequest::Attached { made: attached.made().to_vec() }, &[])?;
+    attached.keep();
+    trace.step("attach");
+    Ok(())
+}
+
+fn container_init(state: &State) -> Result<Process, HookError> {
+    let pid = state.pid.ok_or(HookError::StateLacks { what: "pid" })?;
+    Process::open(pid).map_err(|cause| HookError::Init { pid, cause })
+}
+
+/// A mount made there would be seen on the host, and by every other container of the kind.
+fn refuse_shared_mount_namespace(init: &Process) -> Result<(), HookError> {
+    let failed = |cause| HookError::Init { pid: init.pid(), cause };
+    let own = MountNamespace::own().map_err(failed)?;
+    if init.mount_namespace().map_err(failed)? == own { Err(HookError::SharedMountNamespace) } else { Ok(()) }
+}

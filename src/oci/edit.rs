@@ -1,0 +1,167 @@
+//! Our hooks in a config.json. It is edited as a JSON value, never through typed structs: those drop the fields that they
+//! do not know, and a runtime would lose them.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use oci_spec::runtime::{Hook, HookBuilder};
+use serde_json::{Map, Value};
+
+/// Seconds after which a runtime kills our hook: the hook itself gives up after ten.
+const TIMEOUT: i64 = 60;
+/// The environment that our hooks get: a runtime that is told none gives them its own.
+const ENVIRONMENT: &str = "PATH=/usr/sbin:/usr/bin";
+/// crun shows nobody what a hook says, unless this annotation names a file.
+const CRUN_STDERR: &str = "run.oci.hooks.stderr";
+
+/// What is put into a config.json.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Additions {
+    /// The hook's binary, absolute.
+    pub hook: PathBuf,
+    /// Arguments after the stage's.
+    pub arguments: Vec<String>,
+    /// Whether the runtime is crun.
+    pub crun: bool,
+}
+
+/// A config.json that cannot be edited.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum EditError {
+    /// A part that we have to change is not what the specification says.
+    Form {
+        /// Which part.
+        part: &'static str,
+        /// What it should be.
+        expected: &'static str,
+    },
+    /// The path of the hook cannot stand in JSON.
+    HookPath,
+}
+
+impl fmt::Display for EditError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Form { part, expected } => write!(f, "its '{part}' is not {expected}; is it an OCI config.json?"),
+            Self::HookPath => f.write_str("the path of the hook is not UTF-8; install it elsewhere"),
+        }
+    }
+}
+
+impl std::error::Error for EditError {}
+
+/// Adds our createRuntime and poststop hooks behind those that are there; changes nothing where they are there already.
+/// Returns whether anything changed.
+///
+/// # Errors
+/// [`EditError`]; the value may be half changed then and is to be thrown away.
+pub fn add_hooks(config: &mut Value, additions: &Additions) -> Result<bool, EditError> {
+    let top = object(config, "config.json")?;
+    let mut changed = false;
+    for (stage, argument) in [("createRuntime", "create-runtime"), ("poststop", "poststop")] {
+        let entry = entry(additions, argument)?;
+        let hooks = object(member(top, "hooks", || Value::Object(Map::new())), "hooks")?;
+        let list = member(hooks, stage, || Value::Array(Vec::new()));
+        let Value::Array(list) = list else { return Err(EditError::Form { part: stage, expected: "a list" }) };
+        if !list.iter().any(|present| same(present, &entry)) {
+            list.push(entry);
+            changed = true;
+        }
+    }
+    if additions.crun && changed {
+        let annotations = object(member(top, "annotations", || Value::Object(Map::new())), "annotations")?;
+        annotations.entry(CRUN_STDERR).or_insert_with(|| Value::String("/dev/stderr".to_owned()));
+    }
+    Ok(changed)
+}
+
+fn entry(additions: &Additions, stage: &str) -> Result<Value, EditError> {
+    let mut arguments = vec!["runsecrets-hook".to_owned(), stage.to_owned()];
+    arguments.extend(additions.arguments.iter().cloned());
+    let hook: Hook = HookBuilder::default()
+        .path(additions.hook.clone())
+        .args(arguments)
+        .env(vec![ENVIRONMENT.to_owned()])
+        .timeout(TIMEOUT)
+        .build()
+        .map_err(|_| EditError::HookPath)?;
+    serde_json::to_value(hook).map_err(|_| EditError::HookPath)
+}
+
+/// Whether two entries run the same program with the same arguments.
+fn same(one: &Value, other: &Value) -> bool {
+    one.get("path") == other.get("path") && one.get("args") == other.get("args")
+}
+
+fn object<'v>(value: &'v mut Value, part: &'static str) -> Result<&'v mut Map<String, Value>, EditError> {
+    value.as_object_mut().ok_or(EditError::Form { part, expected: "an object" })
+}
+
+/// The member `key`; absent and `null` mean the same to runtimes written in Go.
+fn member<'m>(map: &'m mut Map<String, Value>, key: &str, make: impl FnOnce() -> Value) -> &'m mut Value {
+    let member = map.entry(key).or_insert(Value::Null);
+    if member.is_null() {
+        *member = make();
+    }
+    member
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn additions() -> Additions {
+        let arguments = vec!["--run-dir".to_owned(), "/r".to_owned()];
+        Additions { hook: PathBuf::from("/usr/libexec/runsecrets/runsecrets-hook"), arguments, crun: false }
+    }
+
+    fn edited(text: &str, additions: &Additions) -> Result<String, EditError> {
+        let mut value: Value = serde_json::from_str(text).unwrap();
+        add_hooks(&mut value, additions)?;
+        Ok(serde_json::to_string(&value).unwrap())
+    }
+
+    const CREATE: &str = r#"{"path":"/usr/libexec/runsecrets/runsecrets-hook","args":["runsecrets-hook","create-runtime","--run-dir","/r"],"env":["PATH=/usr/sbin:/usr/bin"],"timeout":60}"#;
+
+    #[test]
+    fn absent_and_null_hooks_are_made() {
+        for text in [r#"{"a":1}"#, r#"{"a":1,"hooks":null}"#, r#"{"a":1,"hooks":{"poststop":null}}"#] {
+            let after = edited(text, &additions()).unwrap();
+            assert!(after.contains(&format!("\"createRuntime\":[{CREATE}]")), "{after}");
+            assert!(after.contains("\"poststop\":[{") && after.starts_with("{\"a\":1,"), "{after}");
+        }
+    }
+
+    #[test]
+    fn hooks_that_are_there_stay_first_and_in_order() {
+        let text = r#"{"hooks":{"prestart":[{"path":"/p"}],"createRuntime":[{"path":"/a","new":1},{"path":"/b"}]}}"#;
+        let after = edited(text, &additions()).unwrap();
+        assert!(after.starts_with(
+            r#"{"hooks":{"prestart":[{"path":"/p"}],"createRuntime":[{"path":"/a","new":1},{"path":"/b"},{"path":"/usr"#
+        ));
+    }
+
+    #[test]
+    fn a_second_time_changes_nothing() {
+        let once = edited(r#"{"z":{"unknown":[1,2.5,"x"]},"a":null}"#, &additions()).unwrap();
+        assert_eq!(edited(&once, &additions()).unwrap(), once);
+        assert!(once.starts_with(r#"{"z":{"unknown":[1,2.5,"x"]},"a":null,"hooks""#), "{once}");
+    }
+
+    #[test]
+    fn crun_is_told_where_to_show_what_a_hook_says_unless_it_has_been() {
+        let crun = Additions { crun: true, ..additions() };
+        assert!(edited("{}", &crun).unwrap().contains(r#""annotations":{"run.oci.hooks.stderr":"/dev/stderr"}"#));
+        let own = r#"{"annotations":{"run.oci.hooks.stderr":"/own"}}"#;
+        assert!(edited(own, &crun).unwrap().starts_with(r#"{"annotations":{"run.oci.hooks.stderr":"/own"},"#));
+    }
+
+    #[test]
+    fn what_is_no_config_is_refused() {
+        for (text, part) in
+            [("[]", "config.json"), (r#"{"hooks":[]}"#, "hooks"), (r#"{"hooks":{"poststop":{}}}"#, "poststop")]
+        {
+            assert!(edited(text, &additions()).unwrap_err().to_string().contains(part), "{text}");
+        }
+    }
+}

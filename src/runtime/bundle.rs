@@ -1,0 +1,72 @@
+//! A bundle's config.json: read with a limit, replaced whole or not at all.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::oci::{self, Additions, Config, MAX_CONFIG};
+
+use super::error::WrapperError;
+
+/// The annotation that claims a service.
+const SERVICE: &str = "io.runsecrets.service";
+/// The name under which a new config.json is written.
+const FRESH: &str = ".config.json.runsecrets";
+
+fn path(bundle: &Path) -> PathBuf {
+    bundle.join("config.json")
+}
+
+/// The text of `bundle`'s config.json.
+pub(super) fn read(bundle: &Path) -> Result<Vec<u8>, WrapperError> {
+    let path = path(bundle);
+    let mut text = Vec::new();
+    let read = File::open(&path).and_then(|file| file.take(MAX_CONFIG as u64 + 1).read_to_end(&mut text));
+    read.map_err(|cause| WrapperError::Read { path, cause })?;
+    Ok(text)
+}
+
+/// Whether the container claims a service.
+pub(super) fn claims(text: &[u8]) -> Result<bool, WrapperError> {
+    let config = Config::parse(text).map_err(|cause| WrapperError::Config { path: "config.json".into(), cause })?;
+    Ok(config.annotations.contains_key(SERVICE))
+}
+
+/// Adds our hooks to `bundle`'s config.json, whose text is `text`. The file keeps its owner and mode; it is as it was
+/// after an error.
+pub(super) fn add_hooks(bundle: &Path, text: &[u8], additions: &Additions) -> Result<(), WrapperError> {
+    let path = path(bundle);
+    let no_config = |cause| WrapperError::Config { path: path.clone(), cause };
+    Config::parse(text).map_err(no_config)?;
+    let mut config: Value = serde_json::from_slice(text)
+        .map_err(|error| WrapperError::Read { path: path.clone(), cause: io::Error::from(error) })?;
+    let changed =
+        oci::add_hooks(&mut config, additions).map_err(|cause| WrapperError::Edit { path: path.clone(), cause })?;
+    if !changed {
+        return Ok(());
+    }
+    let fresh = bundle.join(FRESH);
+    replace(&path, &fresh, &config).map_err(|cause| {
+        let _ = std::fs::remove_file(&fresh);
+        WrapperError::Write { path, cause }
+    })
+}
+
+fn replace(path: &Path, fresh: &Path, config: &Value) -> io::Result<()> {
+    let old = std::fs::symlink_metadata(path)?;
+    // What a killed wrapper left is nobody's.
+    match std::fs::remove_file(fresh) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(fresh)?;
+    serde_json::to_writer(&mut file, config).map_err(io::Error::other)?;
+    file.flush()?;
+    fchown(&file, Some(old.uid()), Some(old.gid()))?;
+    file.set_permissions(std::fs::Permissions::from_mode(old.mode() & 0o7777))?;
+    file.sync_all()?;
+    std::fs::rename(fresh, path)
+}

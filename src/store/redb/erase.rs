@@ -1,0 +1,106 @@
+//! Erasing: a fresh file with the live records takes the old one's name, and the old one is overwritten.
+//!
+//! Steps: write `store.redb.new` · link the old file as `store.redb.old` · rename the new one to `store.redb` (the commit) · sync
+//! the directory · overwrite and unlink `store.redb.old`. After a crash at any point [`finish`] sweeps up what is left.
+
+use std::fs::{self, File};
+use std::io;
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::db::Db;
+use super::{Batch, Revision, STORE_FILE, StoreError, private_file, sync_dir};
+
+const NEW_FILE: &str = "store.redb.new";
+const OLD_FILE: &str = "store.redb.old";
+/// Bytes overwritten at a time: no more than a page, or holes would be filled.
+const CHUNK: usize = 4096;
+
+/// Makes an empty store file at `path`, in one step for whoever looks.
+pub(super) fn create(dir: &Path, path: &Path) -> Result<(), StoreError> {
+    let new = dir.join(NEW_FILE);
+    drop(Db::create(&new)?);
+    rename(&new, path)?;
+    sync_dir(dir)
+}
+
+/// Writes the records of `old` with the changes of `batch` to a fresh file and gives it the store's name. The old file is
+/// then `store.redb.old`, for [`finish`] once the directory is synced. After an error the store is as it was.
+pub(super) fn rewrite(dir: &Path, old: &Db, batch: &Batch, revision: Revision) -> Result<Db, StoreError> {
+    let (new_path, old_path, path) = (dir.join(NEW_FILE), dir.join(OLD_FILE), dir.join(STORE_FILE));
+    wipe(&new_path)?;
+    let written = Db::create(&new_path).and_then(|new| {
+        new.fill_from(old, batch, revision)?;
+        remove(&old_path)?;
+        fs::hard_link(&path, &old_path).map_err(failed("link", &old_path))?;
+        Ok(new)
+    });
+    let renamed = written.and_then(|new| {
+        rename(&new_path, &path)?;
+        Ok(new.renamed(&path))
+    });
+    if renamed.is_err() {
+        // That error is the one to tell; what is left is swept up at the next erasing or open.
+        let _ = remove(&old_path);
+        let _ = wipe(&new_path);
+    }
+    renamed
+}
+
+/// Overwrites and removes what an erasing left behind.
+pub(super) fn finish(dir: &Path) -> Result<(), StoreError> {
+    let (old_path, path) = (dir.join(OLD_FILE), dir.join(STORE_FILE));
+    if same_file(&old_path, &path) {
+        // A crash before the rename: the old file is still the store.
+        remove(&old_path)?;
+    }
+    wipe(&old_path)?;
+    wipe(&dir.join(NEW_FILE))
+}
+
+fn same_file(one: &Path, other: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let id = |path: &Path| fs::symlink_metadata(path).map(|data| (data.dev(), data.ino())).ok();
+    id(one).is_some_and(|one| id(other) == Some(one))
+}
+
+/// Overwrites a file with zeros, syncs it and unlinks it; a file that is not there is wiped already.
+fn wipe(path: &Path) -> Result<(), StoreError> {
+    if fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
+        return Ok(());
+    }
+    private_file(path).and_then(overwrite).map_err(failed("overwrite", path))?;
+    remove(path)
+}
+
+/// Zeros where there is anything else: a hole stays a hole, so that a full disk is no obstacle.
+fn overwrite(file: File) -> io::Result<()> {
+    let (zeros, mut chunk) = ([0; CHUNK], [0; CHUNK]);
+    let mut at = 0;
+    loop {
+        let count = file.read_at(&mut chunk, at)?;
+        if count == 0 {
+            return file.sync_data();
+        }
+        if chunk[..count] != zeros[..count] {
+            file.write_all_at(&zeros[..count], at)?;
+        }
+        at += count as u64;
+    }
+}
+
+fn rename(from: &Path, to: &Path) -> Result<(), StoreError> {
+    fs::rename(from, to).map_err(failed("rename", from))
+}
+
+fn remove(path: &Path) -> Result<(), StoreError> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(failed("remove", path)(error)),
+        _ => Ok(()),
+    }
+}
+
+fn failed(doing: &'static str, path: &Path) -> impl FnOnce(io::Error) -> StoreError {
+    let path: PathBuf = path.to_owned();
+    move |cause| StoreError::Io { doing, path, cause }
+}

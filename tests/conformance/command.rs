@@ -1,0 +1,69 @@
+//! One command: run it, keep what it said, judge how it ended.
+
+use std::io::Write;
+use std::process::{Command, Stdio};
+
+/// What installs a real Docker.
+const INSTALL: &str = "apt-get install -y --no-install-recommends docker.io (on Debian 13 also docker-cli)";
+
+/// What a command did.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Ran {
+    /// Exit status.
+    pub(crate) code: i32,
+    /// Standard output.
+    pub(crate) out: String,
+    /// Standard error.
+    pub(crate) err: String,
+}
+
+impl Ran {
+    /// The output of a command that must succeed, without the last line end.
+    #[track_caller]
+    pub(crate) fn ok(self) -> String {
+        assert_eq!(self.code, 0, "{self:?}");
+        self.out.trim_end_matches('\n').to_owned()
+    }
+
+    /// Checks that the command failed with 1 and said `words`.
+    #[track_caller]
+    pub(crate) fn fails(self, words: &str) -> Ran {
+        assert_eq!(self.code, 1, "{self:?}");
+        assert!(self.err.to_lowercase().contains(&words.to_lowercase()), "{words:?} is not in {self:?}");
+        self
+    }
+
+    /// Checks that the command line was refused before anything was sent, and that `words` were said.
+    #[track_caller]
+    pub(crate) fn misused(self, words: &str) {
+        assert_eq!(self.code, 125, "{self:?}");
+        assert!(self.err.contains(words), "{words:?} is not in {self:?}");
+    }
+}
+
+/// Fails when `program` is not there.
+pub(crate) fn demand(program: &str) {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|dir| dir.join(program).is_file());
+    assert!(found, "{program} is not installed: {INSTALL}");
+}
+
+/// Runs `command` to its end with `input` on standard input.
+pub(crate) fn ran(mut command: Command, input: &[u8]) -> Ran {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap_or_else(|error| panic!("cannot run {command:?}: {error}"));
+    let mut stdin = child.stdin.take().expect("a pipe");
+    // A command that refuses early does not read its input.
+    let _ = stdin.write_all(input);
+    drop(stdin);
+    let output = child.wait_with_output().expect("the output");
+    Ran {
+        code: output.status.code().unwrap_or(-1),
+        out: String::from_utf8(output.stdout).expect("text"),
+        err: String::from_utf8(output.stderr).expect("text"),
+    }
+}
