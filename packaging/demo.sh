@@ -21,8 +21,9 @@ trap cleanup EXIT
 
 step() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
 # Shows a command as it would be typed, runs it, and shows what it says.
-show() { printf '$ %s\n' "${*//$place\//}"; "$@"; }
-fails() { printf '$ %s\n' "${*//$place\//}"; if "$@" 2>&1; then echo "that should have been refused" >&2; exit 1; fi; }
+typed() { local line="${*//$place\//}"; line=${line/#incontainer/runc exec}; printf '$ %s\n' "${line/#wrapped/runsecrets-runtime}"; }
+show() { typed "$@"; "$@"; }
+fails() { typed "$@"; if "$@" 2>&1; then echo "that should have been refused" >&2; exit 1; fi; }
 has() { grep -qF -- "$2" <<<"$1" || { echo "expected '$2' in: $1" >&2; exit 1; }; }
 runsecrets() { "$programs/runsecrets" --run-dir "$place/run" "$@"; }
 wrapped() { "$programs/runsecrets-runtime" --hook "$hook" --run-dir "$place/run" --real-runtime runc --root "$place/runc" "$@"; }
@@ -58,7 +59,8 @@ show runsecrets secret ls
 
 step "A service that is granted it, and a container that is that service"
 show runsecrets service create --name redis --secret my_secret_data
-show wrapped run --detach --bundle "$bundle" redis </dev/null >"$place/out" 2>&1 || { cat "$place/out"; exit 1; }
+typed wrapped run --detach --bundle "$bundle" redis
+wrapped run --detach --bundle "$bundle" redis </dev/null >"$place/out" 2>&1 || { cat "$place/out"; exit 1; }
 listing=$(show incontainer redis ls -l /run/secrets); echo "$listing"
 has "$listing" "-r--r--r--"
 text=$(show incontainer redis cat /run/secrets/my_secret_data); echo "$text"
@@ -85,8 +87,9 @@ echo "searched the root file system, config.json, the store, the run directory a
 [ ! -e "$bundle/rootfs/run/secrets" ] && echo "the mount point is gone"
 
 step "Revoke, start again: not there any more"
-show runsecrets service update redis --secret-rm my_secret_data >/dev/null
-show wrapped run --detach --bundle "$bundle" redis-again </dev/null >"$place/out" 2>&1 || { cat "$place/out"; exit 1; }
+show runsecrets service update redis --secret-rm my_secret_data
+typed wrapped run --detach --bundle "$bundle" redis-again
+wrapped run --detach --bundle "$bundle" redis-again </dev/null >"$place/out" 2>&1 || { cat "$place/out"; exit 1; }
 missing=$(fails incontainer redis-again cat /run/secrets/my_secret_data); echo "$missing"
 has "$missing" "can't open '/run/secrets/my_secret_data': No such file or directory"
 
