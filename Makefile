@@ -39,7 +39,7 @@ bench: hook ## Measure what a container's start costs (as root)
 	RUNSECRETS_TEST_HOOK="$(abspath $(HOOK))" $(CARGO) bench --locked --bench start
 
 demo: build ## Show a whole session with runc on this machine (as root); leaves nothing behind
-	HOOK="$(abspath $(HOOK))" PROGRAMS="$(abspath $(OUT)/release)" packaging/demo.sh
+	OUT="$(OUT)" packaging/demo.sh
 
 fmt: ## Format the source
 	$(CARGO) fmt
