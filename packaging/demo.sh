@@ -94,7 +94,9 @@ until runsecrets version >/dev/null 2>&1; do
 done
 
 # A bundle, as runc makes one, on busybox; it stands for any image.
-mkdir -p "$place/redis/rootfs/bin"
+mkdir -p "$place/redis/rootfs/bin" "$place/redis/rootfs/etc"
+echo 'root:x:0:0:root:/:/bin/sh' >"$place/redis/rootfs/etc/passwd"
+echo 'root:x:0:' >"$place/redis/rootfs/etc/group"
 cp "$(command -v busybox)" "$place/redis/rootfs/bin/busybox"
 for applet in cat ls sleep; do ln -s busybox "$place/redis/rootfs/bin/$applet"; done
 runc spec --bundle "$place/redis"
@@ -120,7 +122,7 @@ works "runsecrets-runtime run --detach --bundle redis $container"
 
 say "The container has it, in RAM."
 works "runc exec $container ls -l /run/secrets"
-shows '^-r--r--r-- +1 +(0|root) +(0|root) +22 .* my_secret_data$'
+shows '^-r--r--r-- +1 +root +root +22 .* my_secret_data$'
 works "runc exec $container cat /run/secrets/my_secret_data"
 shows "^$value\$"
 works "runc exec $container cat /proc/mounts | grep secrets"
@@ -151,7 +153,7 @@ works "runsecrets ps --quiet"
 refused "grep -ral '$value' redis state run agent.log"
 [ ! -s out ] || fail "the value was found"
 # Runtimes leave the directories that they mount on.
-find redis/rootfs | grep -Ev '^redis/rootfs/(dev|proc|sys)(/|$)' | diff before - || fail "something was left in the root file system"
+find redis/rootfs | grep -Ev '^redis/rootfs/(dev|proc|sys)(/|$)' | sort | diff before - || fail "something was left in the root file system"
 
 say "Revoke it, and start again: gone."
 works "runsecrets service update --secret-rm my_secret_data redis"
