@@ -1,173 +1,101 @@
-#!/bin/sh
-# A whole session on this machine, with runc: `make demo` builds and calls it. Needs root and Debian's packages.
-# Each step is shown with its real output and checked; the first that is not as it should be ends it with status 1.
-# Agent, store and container live in a temporary place, and go with it.
-set -eu
-
-repository=$(cd "$(dirname "$0")/.." && pwd)
-container=redis-demo
-value="this is a demo secret"
-
-fail() {
-    printf '\ndemo: %s\n' "$*" >&2
-    exit 1
-}
-
-[ "$(id -u)" = 0 ] || fail "must be root: it starts containers; sudo make demo"
-
-for pair in runc:runc busybox:busybox-static; do
-    command -v "${pair%%:*}" >/dev/null && continue
-    apt-get update -q && apt-get install -qy --no-install-recommends "${pair#*:}" ||
-        fail "cannot install ${pair#*:}; apt-get install -y --no-install-recommends ${pair#*:}"
-done
-
-# --- a temporary place, and the way out of it ---------------------------------------------------------------------
+#!/bin/bash
+# The main job, shown: one secret, one container of runc, and nothing left of it. Run by `make demo`, as root.
+# Usage: demo.sh DIRECTORY-OF-PROGRAMS HOOK
+set -euo pipefail
+programs=$(realpath "$1")
+hook=$(realpath "$2")
+[ "$(id -u)" = 0 ] || { echo "make demo needs root: it starts containers" >&2; exit 1; }
 
 place=$(mktemp -d)
+chmod 755 "$place"
 agent=
-finish() {
+cleanup() {
     status=$?
-    trap - EXIT INT TERM
-    if [ "$status" != 0 ] && [ -s "$place/agent.log" ]; then
-        echo "--- the agent's log:" >&2
-        cat "$place/agent.log" >&2
-    fi
-    [ -z "$started" ] || runc delete --force "$container" >/dev/null 2>&1 || true
-    if [ -n "$agent" ]; then
-        kill "$agent" 2>/dev/null || true
-        wait "$agent" 2>/dev/null || true
-    fi
+    for id in redis redis-again; do runc --root "$place/runc" delete --force "$id" >/dev/null 2>&1 || true; done
+    [ -z "$agent" ] || { kill "$agent" 2>/dev/null && wait "$agent" 2>/dev/null || true; }
+    [ "$status" = 0 ] || { echo; echo "FAILED; the agent said:"; cat "$place/agent.log"; }
     rm -rf "$place"
     exit "$status"
 }
-started=
-trap finish EXIT
-trap 'exit 130' INT
-trap 'exit 143' TERM
+trap cleanup EXIT
 
-if runc state "$container" >/dev/null 2>&1; then
-    fail "there is a container called $container already; runc delete --force $container"
-fi
+step() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
+# Shows a command as it would be typed, runs it, and shows what it says.
+typed() { local line="${*//$place\//}"; line=${line/#incontainer/runc exec}; printf '$ %s\n' "${line/#wrapped/runsecrets-runtime}"; }
+show() { typed "$@"; "$@"; }
+fails() { typed "$@"; if "$@" 2>&1; then echo "that should have been refused" >&2; exit 1; fi; }
+has() { grep -qF -- "$2" <<<"$1" || { echo "expected '$2' in: $1" >&2; exit 1; }; }
+runsecrets() { "$programs/runsecrets" --run-dir "$place/run" "$@"; }
+wrapped() { "$programs/runsecrets-runtime" --hook "$hook" --run-dir "$place/run" --real-runtime runc --root "$place/runc" "$@"; }
+incontainer() { runc --root "$place/runc" exec "$@"; }
 
-# --- each step: the command, what it says, whether that is right --------------------------------------------------
-
-say() { printf '\n# %s\n' "$*"; }
-
-# step COMMAND: shows and runs it, and keeps output and status.
-step() {
-    printf '$ %s\n' "$1"
-    status=0
-    sh -c "$1" </dev/null >"$place/out" 2>&1 || status=$?
-    cat "$place/out"
-}
-
-works() {
-    step "$1"
-    [ "$status" = 0 ] || fail "that should have worked; it ended with status $status"
-}
-
-refused() {
-    step "$1"
-    [ "$status" != 0 ] || fail "that should have been refused"
-}
-
-# shows REGEX: the last output has such a line.
-shows() { grep -Eq -- "$1" "$place/out" || fail "no line like '$1' in the output above"; }
-
-# --- the programs, as they are installed --------------------------------------------------------------------------
-
-make -s -C "$repository" install DESTDIR="$place/installed" PREFIX=/usr ${OUT:+OUT="$OUT"}
-PATH="$place/installed/usr/bin:$place/installed/usr/sbin:$PATH"
-RUNSECRETS_RUN_DIR="$place/run"
-RUNSECRETS_HOOK="$place/installed/usr/libexec/runsecrets/runsecrets-hook"
-export PATH RUNSECRETS_RUN_DIR RUNSECRETS_HOOK
-
-: >"$place/config.toml"
-runsecrets-agent --config "$place/config.toml" --state-dir "$place/state" --run-dir "$place/run" 2>"$place/agent.log" &
+step "An agent, in a place of its own"
+touch "$place/config.toml"
+"$programs/runsecrets-agent" --config "$place/config.toml" --state-dir "$place/state" --run-dir "$place/run" 2>"$place/agent.log" </dev/null &
 agent=$!
-tries=0
-until runsecrets version >/dev/null 2>&1; do
-    kill -0 "$agent" 2>/dev/null || fail "the agent has ended"
-    tries=$((tries + 1))
-    [ "$tries" -lt 100 ] || fail "the agent does not answer"
-    sleep 0.1
-done
+for _ in $(seq 100); do [ -S "$place/run/agent.sock" ] && break; sleep 0.05; done
+show runsecrets version --format '{{.Server.Version}}'
 
-# A bundle, as runc makes one, on busybox; it stands for any image.
-mkdir -p "$place/redis/rootfs/bin" "$place/redis/rootfs/etc"
-echo 'root:x:0:0:root:/:/bin/sh' >"$place/redis/rootfs/etc/passwd"
-echo 'root:x:0:' >"$place/redis/rootfs/etc/group"
-cp "$(command -v busybox)" "$place/redis/rootfs/bin/busybox"
-for applet in cat ls sleep; do ln -s busybox "$place/redis/rootfs/bin/$applet"; done
-runc spec --bundle "$place/redis"
-sed -i -e 's/"terminal": true/"terminal": false/' -e 's/"sh"$/"sleep", "1000"/' -e 's/"readonly": true/"readonly": false/' \
-    -e '0,/"ociVersion"/s//"annotations": {"io.runsecrets.service": "redis"},\n\t&/' "$place/redis/config.json"
-cd "$place"
-find redis/rootfs | sort >before
+step "A root file system of busybox, and a bundle whose only mention of secrets is an annotation"
+bundle="$place/bundle"
+mkdir -p "$bundle/rootfs"/{bin,etc,proc,dev,sys,run,tmp}
+cp "$(command -v busybox)" "$bundle/rootfs/bin/"
+for applet in sh ls cat sleep; do ln -s busybox "$bundle/rootfs/bin/$applet"; done
+cat >"$bundle/config.json" <<JSON
+{"ociVersion": "1.0.2",
+ "process": {"user": {"uid": 0, "gid": 0}, "args": ["sleep", "1000"], "env": ["PATH=/bin"], "cwd": "/", "noNewPrivileges": true},
+ "root": {"path": "rootfs"},
+ "annotations": {"io.runsecrets.service": "redis"},
+ "mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}],
+ "linux": {"namespaces": [{"type": "pid"}, {"type": "mount"}, {"type": "network"}, {"type": "ipc"}]}}
+JSON
+show grep annotations "$bundle/config.json"
 
-# --- the session --------------------------------------------------------------------------------------------------
+step "Store a secret, and look at what can be seen of it"
+value="this is a demo secret"
+printf '$ echo "%s" | runsecrets secret create my_secret_data -\n' "$value"
+echo "$value" | runsecrets secret create my_secret_data -
+show runsecrets secret ls
 
-say "Keep a secret. The value is read from standard input."
-works "echo '$value' | runsecrets secret create my_secret_data -"
-shows '^[0-9a-z]{25}$'
-works "runsecrets secret ls"
-shows '^[0-9a-z]{25} +my_secret_data '
+step "A service that is granted it, and a container that is that service"
+show runsecrets service create --name redis --secret my_secret_data
+typed wrapped run --detach --bundle "$bundle" redis
+wrapped run --detach --bundle "$bundle" redis </dev/null >"$place/out" 2>&1 || { cat "$place/out"; exit 1; }
+listing=$(show incontainer redis ls -l /run/secrets); echo "$listing"
+has "$listing" "-r--r--r--"
+text=$(show incontainer redis cat /run/secrets/my_secret_data); echo "$text"
+has "$text" "$value"
+show incontainer redis cat /proc/self/mountinfo | grep /run/secrets | tee "$place/mount"
+has "$(cat "$place/mount")" "noswap"
+show runsecrets service ps redis
 
-say "Grant it to a service, and start a container that says it is one of the service's."
-works "runsecrets service create --name redis --secret my_secret_data"
-works "grep -A1 annotations redis/config.json"
-shows '"io.runsecrets.service": "redis"'
-started=1
-works "runsecrets-runtime run --detach --bundle redis $container"
+step "In use: it cannot be removed"
+refusal=$(fails runsecrets secret rm my_secret_data); echo "$refusal"
+has "$refusal" "is in use by the following service: redis"
 
-say "The container has it, in RAM."
-works "runc exec $container ls -l /run/secrets"
-shows '^-r--r--r-- +1 +root +root +22 .* my_secret_data$'
-works "runc exec $container cat /run/secrets/my_secret_data"
-shows "^$value\$"
-works "runc exec $container cat /proc/mounts | grep secrets"
-shows '^runsecrets /run/secrets (tmpfs|ramfs) ro,nosuid,nodev,noexec'
+step "Stop; nothing is left, in memory or on disk"
+exec 9<"/proc/$(runc --root "$place/runc" state redis | sed -n 's/.*"pid": \([0-9]*\).*/\1/p')/root/run/secrets/my_secret_data"
+show runc --root "$place/runc" kill redis KILL
+for _ in $(seq 100); do runc --root "$place/runc" delete redis 2>/dev/null && break; sleep 0.05; done
+printf '$ cat <&9    # a descriptor that was opened before the stop\n'
+[ -z "$(cat <&9)" ] && echo "(empty)"
+exec 9<&-
+if grep -rqF "$value" "$bundle" "$place/state" "$place/run" "$place/agent.log"; then
+    echo "the value is on disk" >&2; exit 1
+fi
+echo "searched the root file system, config.json, the store, the run directory and the log: the value is nowhere"
+[ ! -e "$bundle/rootfs/run/secrets" ] && echo "the mount point is gone"
 
-say "Who has it? Then it cannot be removed."
-works "runsecrets service ps redis"
-shows "^$container +redis "
-refused "runsecrets secret rm my_secret_data"
-shows "secret 'my_secret_data' is in use by the following service: redis"
+step "Revoke, start again: not there any more"
+show runsecrets service update redis --secret-rm my_secret_data
+typed wrapped run --detach --bundle "$bundle" redis-again
+wrapped run --detach --bundle "$bundle" redis-again </dev/null >"$place/out" 2>&1 || { cat "$place/out"; exit 1; }
+missing=$(fails incontainer redis-again cat /run/secrets/my_secret_data); echo "$missing"
+has "$missing" "can't open '/run/secrets/my_secret_data': No such file or directory"
 
-say "The value is in no file: not in the root file system, config.json or runc's state, nor in the agent's store."
-refused "grep -ral '$value' redis /run/runc/$container state run agent.log"
-[ ! -s out ] || fail "the value was found"
-
-say "Stop it: scrubbed, and the root file system is what it was."
-works "runc kill $container KILL"
-tries=0
-until [ "$(runc state "$container" | sed -n 's/.*"status": "\(.*\)".*/\1/p')" = stopped ]; do
-    tries=$((tries + 1))
-    [ "$tries" -lt 100 ] || fail "the container does not end"
-    sleep 0.1
-done
-works "runc delete $container"
-started=
-works "runsecrets ps --quiet"
-[ ! -s out ] || fail "a container still holds secrets"
-refused "grep -ral '$value' redis state run agent.log"
-[ ! -s out ] || fail "the value was found"
-# Runtimes leave the directories that they mount on.
-find redis/rootfs | grep -Ev '^redis/rootfs/(dev|proc|sys)(/|$)' | sort | diff before - || fail "something was left in the root file system"
-
-say "Revoke it, and start again: gone."
-works "runsecrets service update --secret-rm my_secret_data redis"
-started=1
-works "runsecrets-runtime run --detach --bundle redis $container"
-refused "runc exec $container cat /run/secrets/my_secret_data"
-shows "No such file or directory"
-
-say "Tidy up."
-works "runc delete --force $container"
-started=
-works "runsecrets service rm redis"
-works "runsecrets secret rm my_secret_data"
-works "runsecrets secret ls --quiet"
-[ ! -s out ] || fail "a secret is left"
-
-printf '\ndemo: every step was as it should be\n'
+step "Remove both"
+show runsecrets service rm redis
+show runsecrets secret rm my_secret_data
+show runsecrets secret ls
+echo
+echo "All of it held."

@@ -23,8 +23,7 @@ impl Options {
     pub(super) fn split(arguments: &[OsString]) -> Result<(Self, &[OsString]), WrapperError> {
         let mut options = Self::default();
         let mut rest = arguments;
-        loop {
-            let [flag, value, tail @ ..] = rest else { break };
+        while let [flag, value, tail @ ..] = rest {
             match flag.to_str() {
                 Some("--real-runtime") => options.real_runtime = Some(value.into()),
                 Some("--hook") => options.hook = Some(value.into()),

@@ -101,7 +101,10 @@ impl Container {
         let _ = (std::fs::remove_file(&out), std::fs::remove_file(&err));
         // In append mode: crun opens it a second time for its hooks.
         let open = |path: &Path| File::options().append(true).create(true).open(path).unwrap();
-        command.stdin(Stdio::null()).stdout(open(&out)).stderr(open(&err));
+        // Not /dev/null: crun gives what it is given to the root of a user namespace, and /dev/null would be the host's.
+        open(&container.bundle.join("in"));
+        let input = File::open(container.bundle.join("in")).unwrap();
+        command.stdin(input).stdout(open(&out)).stderr(open(&err));
         let status = command.status().unwrap();
         if status.success() {
             return Ok(container);
