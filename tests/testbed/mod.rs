@@ -5,6 +5,7 @@
 pub mod bundle;
 pub mod canary;
 pub mod overlay;
+pub mod podman;
 pub mod rootfs;
 #[path = "../running_agent/mod.rs"]
 pub mod running_agent;
@@ -17,6 +18,7 @@ use std::process::{Command, Output, Stdio};
 pub use bundle::Bundle;
 pub use canary::Canary;
 pub use overlay::Overlay;
+pub use podman::Podman;
 pub use rootfs::Rootfs;
 use running_agent::{Agent, Place};
 pub use runtime::{Container, Runtime};

@@ -1,0 +1,159 @@
+//! podman with our files of `hooks/` in its hooks.d: secrets through the whole life of its containers.
+#![allow(clippy::unwrap_used)] // a test may end where it stands
+
+mod testbed;
+
+use testbed::podman::IMAGE;
+use testbed::{Bed, Canary, Podman, Runtime};
+
+on_each_runtime!(
+    an_annotated_container_has_its_secrets,
+    a_container_that_is_stopped_and_started_again_has_them_again,
+    images_exports_and_files_of_podman_hold_nothing,
+    a_read_only_root_gets_its_secrets,
+    owners_are_the_containers_own_in_a_user_namespace,
+    containers_of_a_pod_have_their_own,
+    files_can_be_copied_in_and_out,
+    an_unknown_service_is_refused_in_our_words,
+    a_hook_that_is_missing_starts_the_container_without_its_secrets,
+);
+
+const WEB: &str = "io.runsecrets.service=web";
+
+fn web(runtime: Runtime, value: &[u8]) -> (Bed, Podman) {
+    let bed = Bed::new(runtime);
+    bed.secret("key", value);
+    bed.service("web", &["key", "source=key,target=/etc/app/key,uid=7,gid=8,mode=0440"]);
+    let podman = Podman::new(runtime, &bed.place.run());
+    (bed, podman)
+}
+
+fn an_annotated_container_has_its_secrets(runtime: Runtime) {
+    let (bed, podman) = web(runtime, b"k");
+    podman.start("plain", &[]).unwrap();
+    assert!(!podman.run(&["exec", "plain", "ls", "/run/secrets/key"]).status.success());
+    podman.start("web", &["--annotation", WEB]).unwrap();
+    assert_eq!(podman.exec("web", &["cat", "/run/secrets/key", "/etc/app/key"]), "kk");
+    assert_eq!(podman.exec("web", &["stat", "-c", "%u:%g %a", "/etc/app/key"]), "7:8 440\n");
+    let id = podman.ok(&["inspect", "--format", "{{.Id}}", "web"]);
+    assert_eq!(bed.cli_ok(&["ps", "--quiet", "--no-trunc"]), id);
+    podman.ok(&["rm", "--force", "--time", "0", "web"]);
+    bed.holds_nothing();
+}
+
+fn a_container_that_is_stopped_and_started_again_has_them_again(runtime: Runtime) {
+    let (bed, podman) = web(runtime, b"k");
+    podman.start("web", &["--annotation", WEB]).unwrap();
+    assert!(podman.ok(&["diff", "web"]).contains("A /etc/app"));
+    podman.ok(&["stop", "--time", "0", "web"]);
+    podman.ok(&["wait", "--condition", "exited", "web"]);
+    bed.holds_nothing();
+    // No mount point is left: a directory in which one was made counts as changed.
+    let left = podman.ok(&["diff", "web"]);
+    assert!(left.lines().all(|line| line.starts_with("C ")), "{left}");
+    podman.ok(&["start", "web"]);
+    assert_eq!(podman.exec("web", &["cat", "/run/secrets/key", "/etc/app/key"]), "kk");
+    podman.ok(&["restart", "--time", "0", "web"]);
+    assert_eq!(podman.exec("web", &["cat", "/run/secrets/key", "/etc/app/key"]), "kk");
+    assert_eq!(bed.cli_ok(&["ps", "--quiet"]).lines().count(), 1);
+    podman.ok(&["rm", "--force", "--time", "0", "web"]);
+    bed.holds_nothing();
+}
+
+fn images_exports_and_files_of_podman_hold_nothing(runtime: Runtime) {
+    let canary = Canary::new();
+    let (bed, podman) = web(runtime, canary.value().as_bytes());
+    podman.start("web", &["--annotation", WEB]).unwrap();
+    assert_eq!(podman.exec("web", &["cat", "/run/secrets/key"]), canary.value());
+    podman.ok(&["commit", "web", "localhost/committed"]);
+    let [image, container] = ["image.tar", "container.tar"].map(|name| podman.path(name));
+    podman.ok(&["save", "--output", image.to_str().unwrap(), "localhost/committed"]);
+    podman.ok(&["export", "--output", container.to_str().unwrap(), "web"]);
+    for file in [&image, &container] {
+        assert!(std::fs::metadata(file).unwrap().len() > 100_000);
+        canary.is_nowhere_in(std::slice::from_ref(file));
+    }
+    for words in [&["inspect", "web"][..], &["logs", "web"], &["events", "--stream=false"], &["diff", "web"]] {
+        let output = podman.run(words);
+        assert!(output.status.success(), "{words:?}: {}", testbed::words(&output));
+        assert!(!canary.is_in(&output.stdout) && !canary.is_in(&output.stderr), "{words:?}");
+    }
+    canary.is_nowhere_in(&podman.places());
+    canary.is_in_no_process();
+    // What was committed runs, and has nothing of it.
+    podman.ok(&["run", "--name", "copy", "localhost/committed", "sh", "-c", "! cat /run/secrets/key"]);
+    podman.ok(&["rm", "--force", "--time", "0", "web"]);
+    canary.is_nowhere_in(&podman.places());
+    bed.holds_nothing();
+}
+
+fn a_read_only_root_gets_its_secrets(runtime: Runtime) {
+    let (_bed, podman) = web(runtime, b"k");
+    podman.start("web", &["--annotation", WEB, "--read-only"]).unwrap();
+    assert_eq!(podman.exec("web", &["cat", "/run/secrets/key", "/etc/app/key"]), "kk");
+    assert!(!podman.run(&["exec", "web", "touch", "/etc/x"]).status.success());
+}
+
+fn owners_are_the_containers_own_in_a_user_namespace(runtime: Runtime) {
+    let (bed, podman) = web(runtime, b"k");
+    podman.start("web", &["--annotation", WEB, "--uidmap", "0:100000:65536"]).unwrap();
+    assert_eq!(podman.exec("web", &["cat", "/proc/self/uid_map"]).split_whitespace().nth(1), Some("100000"));
+    assert_eq!(podman.exec("web", &["stat", "-c", "%u:%g %a", "/run/secrets/key"]), "0:0 444\n");
+    assert_eq!(podman.exec("web", &["stat", "-c", "%u:%g %a", "/etc/app/key"]), "7:8 440\n");
+    assert_eq!(podman.exec("web", &["stat", "-c", "%u:%g %a", "/etc/app"]), "0:0 755\n");
+    assert_eq!(podman.exec("web", &["cat", "/run/secrets/key"]), "k");
+    podman.ok(&["rm", "--force", "--time", "0", "web"]);
+    bed.holds_nothing();
+}
+
+fn containers_of_a_pod_have_their_own(runtime: Runtime) {
+    let (bed, podman) = web(runtime, b"k");
+    bed.secret("other", b"o");
+    bed.service("db", &["other"]);
+    // Without an infra container, whose image cannot be built here.
+    podman.ok(&["pod", "create", "--infra=false", "--name", "pod"]);
+    podman.start("web", &["--pod", "pod", "--annotation", WEB]).unwrap();
+    podman.start("db", &["--pod", "pod", "--annotation", "io.runsecrets.service=db"]).unwrap();
+    assert_eq!(podman.exec("web", &["ls", "/run/secrets"]), "key\n");
+    assert_eq!(podman.exec("db", &["ls", "/run/secrets"]), "other\n");
+    assert_eq!(podman.exec("db", &["cat", "/run/secrets/other"]), "o");
+    podman.ok(&["pod", "stop", "--time", "0", "pod"]);
+    podman.ok(&["pod", "rm", "--force", "pod"]);
+    bed.holds_nothing();
+}
+
+fn files_can_be_copied_in_and_out(runtime: Runtime) {
+    let (_bed, podman) = web(runtime, b"k");
+    podman.start("web", &["--annotation", WEB]).unwrap();
+    let file = podman.path("file");
+    std::fs::write(&file, "copied").unwrap();
+    podman.ok(&["cp", file.to_str().unwrap(), "web:/tmp/file"]);
+    assert_eq!(podman.exec("web", &["cat", "/tmp/file", "/run/secrets/key"]), "copiedk");
+    podman.ok(&["cp", "web:/tmp/file", podman.path("back").to_str().unwrap()]);
+    assert_eq!(std::fs::read_to_string(podman.path("back")).unwrap(), "copied");
+}
+
+/// runc quotes what a hook says; crun only writes it where an annotation tells it to.
+fn an_unknown_service_is_refused_in_our_words(runtime: Runtime) {
+    let (bed, podman) = web(runtime, b"k");
+    let file = podman.path("said");
+    let shown = format!("run.oci.hooks.stderr={}", file.display());
+    let options = ["--annotation", "io.runsecrets.service=nobody", "--annotation", &shown];
+    let mut said = podman.start("web", &options).unwrap_err();
+    if runtime == Runtime::Crun {
+        said = std::fs::read_to_string(file).unwrap();
+    }
+    assert!(said.contains("runsecrets-hook: ") && said.contains("nobody"), "{said}");
+    assert_eq!(podman.ok(&["ps", "--quiet"]), "");
+    bed.holds_nothing();
+}
+
+/// Why the README says to remove the files of hooks.d before the binary: podman does not start here what it should.
+fn a_hook_that_is_missing_starts_the_container_without_its_secrets(runtime: Runtime) {
+    let (_bed, podman) = web(runtime, b"k");
+    let missing = podman.path("missing");
+    podman.add_hook("60-runsecrets-create.json", &missing, &missing);
+    podman.start("web", &["--annotation", WEB]).unwrap();
+    assert!(!podman.run(&["exec", "web", "ls", "/run/secrets/key"]).status.success());
+    assert_eq!(podman.run(&["run", IMAGE, "true"]).status.code(), Some(0));
+}
