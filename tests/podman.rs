@@ -37,7 +37,7 @@ fn an_annotated_container_has_its_secrets(runtime: Runtime) {
     assert_eq!(podman.exec("web", &["stat", "-c", "%u:%g %a", "/etc/app/key"]), "7:8 440\n");
     let id = podman.ok(&["inspect", "--format", "{{.Id}}", "web"]);
     assert_eq!(bed.cli_ok(&["ps", "--quiet", "--no-trunc"]), id);
-    podman.ok(&["rm", "--force", "--time", "0", "web"]);
+    podman.remove("web");
     bed.holds_nothing();
 }
 
@@ -56,7 +56,7 @@ fn a_container_that_is_stopped_and_started_again_has_them_again(runtime: Runtime
     podman.ok(&["restart", "--time", "0", "web"]);
     assert_eq!(podman.exec("web", &["cat", "/run/secrets/key", "/etc/app/key"]), "kk");
     assert_eq!(bed.cli_ok(&["ps", "--quiet"]).lines().count(), 1);
-    podman.ok(&["rm", "--force", "--time", "0", "web"]);
+    podman.remove("web");
     bed.holds_nothing();
 }
 
@@ -82,7 +82,7 @@ fn images_exports_and_files_of_podman_hold_nothing(runtime: Runtime) {
     canary.is_in_no_process();
     // What was committed runs, and has nothing of it.
     podman.ok(&["run", "--name", "copy", "localhost/committed", "sh", "-c", "! cat /run/secrets/key"]);
-    podman.ok(&["rm", "--force", "--time", "0", "web"]);
+    podman.remove("web");
     canary.is_nowhere_in(&podman.places());
     bed.holds_nothing();
 }
@@ -102,7 +102,7 @@ fn owners_are_the_containers_own_in_a_user_namespace(runtime: Runtime) {
     assert_eq!(podman.exec("web", &["stat", "-c", "%u:%g %a", "/etc/app/key"]), "7:8 440\n");
     assert_eq!(podman.exec("web", &["stat", "-c", "%u:%g %a", "/etc/app"]), "0:0 755\n");
     assert_eq!(podman.exec("web", &["cat", "/run/secrets/key"]), "k");
-    podman.ok(&["rm", "--force", "--time", "0", "web"]);
+    podman.remove("web");
     bed.holds_nothing();
 }
 

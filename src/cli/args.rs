@@ -48,6 +48,9 @@ pub(super) enum Command {
     /// Manage services: named sets of granted secrets
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// Services as CDI devices, for `--device runsecrets.io/service=NAME`
+    #[command(subcommand)]
+    Cdi(CdiCommand),
     /// Unlock the agent: the unlock key is read from a file or STDIN
     Unlock(KeyFile),
     /// Keep the root key wrapped under an unlock key that the machine does not have
@@ -178,6 +181,27 @@ pub(super) enum ServiceCommand {
     Rm(References),
     /// Grant, revoke, label
     Update(ServiceUpdate),
+}
+
+/// `runsecrets cdi …`.
+#[derive(Debug, Subcommand)]
+pub(super) enum CdiCommand {
+    /// Write the CDI specification file with one device for each service
+    Generate(CdiGenerate),
+    /// List the devices
+    #[command(name = "ls", visible_alias = "list")]
+    Ls,
+}
+
+/// `cdi generate`.
+#[derive(Debug, Args)]
+pub(super) struct CdiGenerate {
+    /// The file, such as /etc/cdi/runsecrets.json [default: standard output]
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) output: Option<PathBuf>,
+    /// The hook's program
+    #[arg(long, value_name = "PATH", default_value = "/usr/libexec/runsecrets/runsecrets-hook")]
+    pub(super) hook: PathBuf,
 }
 
 /// `service create`.

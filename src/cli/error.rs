@@ -87,6 +87,20 @@ pub(super) enum CliError {
     Label(crate::model::ModelError),
     /// A time on the command line.
     Time(String),
+    /// There is no service, and a CDI file needs a device.
+    NoDevice,
+    /// A path that engines will use is relative or not UTF-8.
+    NotAbsolute {
+        /// The path.
+        path: PathBuf,
+    },
+    /// A file could not be written.
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// What it said.
+        cause: io::Error,
+    },
     /// Standard output could not be written.
     Output(io::Error),
 }
@@ -141,6 +155,13 @@ impl fmt::Display for CliError {
             Self::Time(text) => {
                 write!(f, "'{text}' is not a time: give Unix seconds, RFC 3339, or how long ago, such as 10m")
             }
+            Self::NoDevice => {
+                f.write_str("there is no service, and a CDI file cannot be without devices; make one with: runsecrets service create")
+            }
+            Self::NotAbsolute { path } => {
+                write!(f, "'{}' must be an absolute path in UTF-8: engines use it from other directories", path.display())
+            }
+            Self::Write { path, cause } => write!(f, "cannot write {}: {cause}; the old file is untouched", path.display()),
             Self::Output(cause) => write!(f, "cannot write the output: {cause}"),
         }
     }

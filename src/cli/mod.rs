@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod args;
+mod cdi;
 mod client;
 mod error;
 mod events;
@@ -20,6 +21,7 @@ mod template;
 mod unlock;
 mod version;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use args::{Arguments, Command};
@@ -44,10 +46,13 @@ pub fn main() -> ExitCode {
 
 /// One command: connect, ask, show.
 fn run(arguments: Arguments, report: &mut Report) -> Result<(), CliError> {
-    let agent = Agent::at(args::socket(&arguments.place)?)?;
+    let socket = args::socket(&arguments.place)?;
+    let run_dir = socket.parent().map(Path::to_owned).unwrap_or_default();
+    let agent = Agent::at(socket)?;
     match arguments.command {
         Command::Secret(command) => secret::run(command, &agent, report),
         Command::Service(command) => service::run(command, &agent, report),
+        Command::Cdi(command) => cdi::run(command, &run_dir, &agent, report),
         Command::Unlock(command) => unlock::unlock(&command, &agent, report),
         Command::Autolock(command) => unlock::autolock(&command, &agent, report),
         Command::Ps(command) => ps::all(&command, &agent, report),

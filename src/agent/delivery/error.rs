@@ -43,6 +43,13 @@ pub enum DeliveryError {
     Occupied(String),
     /// A delivery to this container is under way.
     UnderWay(String),
+    /// The container has the secrets of one service, and claims another.
+    TwoServices {
+        /// The service whose secrets it has.
+        has: String,
+        /// The other.
+        claims: String,
+    },
     /// A value could not be opened.
     Catalog(CatalogError),
     /// The plan or the file system.
@@ -89,6 +96,12 @@ impl fmt::Display for DeliveryError {
             Self::UnderWay(id) => {
                 write!(f, "secrets are being delivered to container '{}' already; is the hook registered twice?", escaped(id))
             }
+            Self::TwoServices { has, claims } => write!(
+                f,
+                "the container is service '{}' already and cannot be '{}' too; make one service with the grants of both",
+                escaped(has),
+                escaped(claims)
+            ),
             Self::Catalog(cause) => write!(f, "{cause}"),
             Self::Deliver(cause) => write!(f, "{cause}"),
             Self::Record { path, cause } => write!(

@@ -73,7 +73,7 @@ impl Deliveries {
         let service = service(&catalog, &request)?;
         let authorized = authorize(peer, &request.container, &request.claim, &service, token_matches)?;
         let key = Key { id: request.container.clone(), bundle: PathBuf::from(&request.bundle) };
-        let place = match self.reserve(&key, &process, started)? {
+        let place = match self.reserve(&key, &process, started, &service)? {
             Reserved::Place(place) => place,
             Reserved::HasThem => return Ok(channel.send(&AgentReply::Nothing, &[])?),
         };

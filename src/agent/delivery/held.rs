@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{MutexGuard, PoisonError};
 
 use crate::deliver::linux::{Adopted, Scrubbed, scrub};
-use crate::model::ContainerId;
+use crate::model::{ContainerId, Service};
 use crate::sys::linux::path::Dir;
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
@@ -81,7 +81,7 @@ impl Held {
 pub(super) enum Reserved<'d> {
     /// The container's place is taken until the reservation is dropped.
     Place(Reservation<'d>),
-    /// This very process holds its secrets already: the hook is registered twice.
+    /// This very process holds the secrets of this service already: the hook is registered twice.
     HasThem,
 }
 
@@ -97,15 +97,26 @@ impl Deliveries {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the place of `key` for a container whose first process is `process`.
-    pub(super) fn reserve(&self, key: &Key, process: &Process, started: u64) -> Result<Reserved<'_>, DeliveryError> {
+    /// Takes the place of `key` for a container of `service` whose first process is `process`.
+    pub(super) fn reserve(
+        &self,
+        key: &Key,
+        process: &Process,
+        started: u64,
+        service: &Service,
+    ) -> Result<Reserved<'_>, DeliveryError> {
         let previous = {
             let mut held = self.held();
             match held.get(key) {
                 Some(Held::UnderWay) => return Err(DeliveryError::UnderWay(key.id.to_string())),
                 Some(Held::Holding(container)) => {
                     if container.process.pid() == process.pid() && container.started == started {
-                        return Ok(Reserved::HasThem);
+                        let has = &container.delivery;
+                        if has.service_id == service.id {
+                            return Ok(Reserved::HasThem);
+                        }
+                        let (has, claims) = (has.service.to_string(), service.name.to_string());
+                        return Err(DeliveryError::TwoServices { has, claims });
                     }
                     if container.process.is_alive().unwrap_or(true) {
                         return Err(DeliveryError::Occupied(key.id.to_string()));
