@@ -1,170 +1,254 @@
-//! The house: who may use whom, where `unsafe` may stand, what the hook may bring with it. These hold for every file.
+//! The rules of the house, each as a test: the map in `src/lib.rs` is true, `unsafe` and ciphers stay where they belong,
+//! the hook stays small. What can be read is read; nothing is taken from a list that somebody has to remember.
 #![allow(clippy::unwrap_used)] // a test may end where it stands
+
+#[path = "house/imports.rs"]
+mod imports;
+#[path = "house/tokens.rs"]
+mod tokens;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Modules from the top down: each may use only what stands before it. The programs stand last and beside each other.
-const ORDER: [&str; 9] = ["sys", "secret", "model", "wire", "policy", "oci", "seal", "store", "deliver"];
-const PROGRAMS: [&str; 4] = ["agent", "hook", "runtime", "cli"];
-/// What each of these may not touch, besides what stands after it.
-const FORBIDDEN: [(&str, &[&str]); 7] = [
-    ("model", &["sys", "secret"]),
-    ("policy", &["sys", "secret", "wire", "seal", "store"]),
-    ("oci", &["sys", "secret", "wire"]),
-    ("store", &["secret", "seal", "policy", "deliver"]),
-    ("deliver", &["store", "seal", "policy"]),
-    ("hook", &["secret", "policy", "seal", "store"]),
-    ("cli", &["policy", "seal", "store", "deliver", "wire", "oci"]),
-];
-/// The longest file of the program, in lines.
-const LONGEST: usize = 500;
-/// The largest hook, in bytes.
-const LARGEST_HOOK: u64 = 1024 * 1024;
+use imports::imports;
+use tokens::{Token, tokens};
 
-fn root() -> PathBuf {
-    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+/// Names that may stand at the top of the repository.
+const TOP_LEVEL: [&str; 20] = [
+    ".ci",
+    ".github",
+    ".gitignore",
+    "CHANGELOG.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE",
+    "Makefile",
+    "README.md",
+    "benches",
+    "clippy.toml",
+    "fuzz",
+    "hooks",
+    "packaging",
+    "rustfmt.toml",
+    "src",
+    "tests",
+    "windows",
+    ".git",
+    "target",
+];
+/// What a module may not use though it stands above: the last column of the table in src/lib.rs.
+const MAY_NOT_USE: [(&str, &[&str]); 7] = [
+    ("model", &["sys", "secret"]),
+    ("policy", &["sys", "secret", "wire"]),
+    ("oci", &["sys", "secret", "wire"]),
+    ("store", &["secret", "policy", "seal"]),
+    ("deliver", &["policy", "seal", "store"]),
+    ("hook", &["secret", "policy", "seal", "store"]),
+    ("cli", &["wire", "policy", "oci", "seal", "store", "deliver"]),
+];
+/// Lines after which a file of the product has a second subject.
+const MAX_LINES: usize = 500;
+/// Crates that encrypt, authenticate, hash or derive keys; `src/seal` alone may name one.
+const CIPHERS: [&str; 14] = [
+    "aead",
+    "aes",
+    "aes_gcm",
+    "aes_gcm_siv",
+    "argon2",
+    "blake2",
+    "chacha20poly1305",
+    "hkdf",
+    "hmac",
+    "hpke",
+    "ring",
+    "scrypt",
+    "sha2",
+    "x25519_dalek",
+];
+/// What may not reach the hook, by the beginning of a crate's name.
+const NOT_IN_THE_HOOK: [&str; 15] = [
+    "aes",
+    "clap",
+    "etcd",
+    "h2",
+    "hkdf",
+    "hyper",
+    "mio",
+    "native-tls",
+    "oci-spec",
+    "openssl",
+    "redb",
+    "ring",
+    "rustls",
+    "tokio",
+    "tracing",
+];
+/// The hook is smaller than this, in bytes.
+const HOOK_LIMIT: u64 = 1024 * 1024;
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
 }
 
-/// Every `.rs` file below `directory`, with its text.
-fn sources(directory: &str) -> Vec<(PathBuf, String)> {
-    fn walk(path: &Path, found: &mut Vec<(PathBuf, String)>) {
-        for entry in fs::read_dir(path).unwrap() {
+/// Every file below `directory` of the repository; what .gitignore names is left out.
+fn files(directory: &str) -> Vec<PathBuf> {
+    let ignored = fs::read_to_string(root().join(".gitignore")).unwrap();
+    let ignored: Vec<PathBuf> = ignored.lines().map(|line| root().join(line.trim_matches('/'))).collect();
+    let mut found = Vec::new();
+    let mut left = vec![root().join(directory)];
+    while let Some(directory) = left.pop() {
+        for entry in fs::read_dir(&directory).into_iter().flatten() {
             let path = entry.unwrap().path();
-            if path.is_dir() {
-                walk(&path, found);
-            } else if path.extension().is_some_and(|extension| extension == "rs") {
-                found.push((path.strip_prefix(root()).unwrap().to_owned(), fs::read_to_string(&path).unwrap()));
+            if ignored.contains(&path) || path == root().join(".git") {
+                continue;
             }
+            if path.is_dir() { left.push(path) } else { found.push(path) }
         }
     }
-    let mut found = Vec::new();
-    walk(&root().join(directory), &mut found);
-    assert!(found.len() > 5, "no sources in {directory}");
+    found.sort();
     found
 }
 
-/// The module of a file: the first directory or file name below `src/`.
-fn module(path: &Path) -> String {
-    let below = path.strip_prefix("src").unwrap();
-    below.components().next().unwrap().as_os_str().to_str().unwrap().trim_end_matches(".rs").to_owned()
+fn rust_files(directory: &str) -> Vec<PathBuf> {
+    files(directory).into_iter().filter(|path| path.extension().is_some_and(|end| end == "rs")).collect()
 }
 
-/// The code of a file: no comments, no contents of strings, and nothing after its test module.
-fn code(text: &str) -> String {
-    let text = text.split("\n#[cfg(test)]\n").next().unwrap();
-    let mut code = String::new();
-    let mut chars = text.chars().peekable();
-    while let Some(character) = chars.next() {
-        match character {
-            '/' if chars.peek() == Some(&'/') => {
-                for skipped in chars.by_ref() {
-                    if skipped == '\n' {
-                        break;
-                    }
-                }
-                code.push('\n');
-            }
-            '"' => {
-                while let Some(inside) = chars.next() {
-                    match inside {
-                        '\\' => drop(chars.next()),
-                        '"' => break,
-                        _ => {}
-                    }
-                }
-                code.push_str("\"\"");
-            }
-            // A quote as a character would open a string that is none.
-            '\'' if chars.peek() == Some(&'"') => {
-                chars.next();
-            }
-            other => code.push(other),
-        }
+fn shown(path: &Path) -> String {
+    path.strip_prefix(root()).unwrap().display().to_string()
+}
+
+/// Fails with all of `faults` at once.
+#[track_caller]
+fn none(faults: &[String]) {
+    assert!(faults.is_empty(), "\n{}", faults.join("\n"));
+}
+
+/// The rows of the table in src/lib.rs, each with its modules.
+fn table() -> Vec<Vec<String>> {
+    let map = fs::read_to_string(root().join("src/lib.rs")).unwrap();
+    let rows = map.lines().filter_map(|line| line.strip_prefix("//! | ")?.split(" | ").next());
+    let modules = |row: &str| {
+        row.split(", ").filter_map(|cell| cell.strip_prefix("[`")?.strip_suffix("`]")).map(str::to_owned).collect()
+    };
+    rows.map(modules).filter(|row: &Vec<String>| !row.is_empty()).collect()
+}
+
+/// The modules that src/lib.rs declares, in order.
+fn declared() -> Vec<String> {
+    let tokens = tokens(&fs::read_to_string(root().join("src/lib.rs")).unwrap());
+    let after_mod = tokens.windows(2).filter(|pair| pair[0].is_word("mod"));
+    after_mod.filter_map(|pair| if let Token::Word(name) = &pair[1] { Some(name.clone()) } else { None }).collect()
+}
+
+/// The path of modules of a file in src/, or none for files of tests and for the programs' entry points.
+fn module_path(file: &Path) -> Option<Vec<String>> {
+    let below = file.strip_prefix(root().join("src")).unwrap().with_extension("");
+    let mut parts: Vec<String> = below.iter().map(|part| part.to_str().unwrap().to_owned()).collect();
+    let last = parts.last().unwrap();
+    if parts[0] == "bin" || last == "tests" || last.ends_with("_tests") {
+        return None;
     }
-    code
+    if last == "mod" || last == "lib" {
+        parts.pop();
+    }
+    Some(parts)
 }
 
-fn is_test(path: &Path) -> bool {
-    path.file_name().unwrap().to_str().unwrap().ends_with("_tests.rs")
-}
-
-/// Whether `word` stands in `code` as a word.
-fn has_word(code: &str, word: &str) -> bool {
-    code.split(|character: char| !character.is_alphanumeric() && character != '_').any(|found| found == word)
+#[test]
+fn the_table_names_every_module_in_order() {
+    assert_eq!(table().concat(), declared());
+    assert!(table().len() > 5, "no table was found in src/lib.rs");
+    let map = tokens::without_tests(&tokens(&fs::read_to_string(root().join("src/lib.rs")).unwrap()));
+    let logic = ["fn", "struct", "enum", "impl", "trait", "static"];
+    assert!(
+        !map.iter().any(|token| logic.iter().any(|word| token.is_word(word))),
+        "src/lib.rs is a map, without logic"
+    );
 }
 
 #[test]
 fn a_module_uses_only_what_stands_above_it() {
-    let mut wrong = Vec::new();
-    for (path, text) in sources("src").into_iter().filter(|(path, _)| !is_test(path)) {
-        let module = module(&path);
-        if matches!(module.as_str(), "lib" | "bin") {
-            continue;
-        }
-        let code = code(&text);
-        // `crate::a::…` and `crate::{a::…, b::…}`.
-        let mut used: Vec<String> = code
-            .split("crate::")
-            .skip(1)
-            .map(|rest| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect())
-            .collect();
-        for group in code.split("crate::{").skip(1) {
-            let group = group.split(';').next().unwrap();
-            used.extend(
-                ORDER.iter().chain(&PROGRAMS).filter(|name| has_word(group, name)).map(|name| (*name).to_owned()),
-            );
-        }
-        let own = ORDER.iter().position(|name| *name == module).unwrap_or(ORDER.len());
-        for other in used.into_iter().filter(|other| *other != module && !other.is_empty()) {
-            let below = ORDER.iter().position(|name| *name == other).is_some_and(|place| place > own);
-            let forbidden = FORBIDDEN.iter().any(|(name, not)| *name == module && not.contains(&other.as_str()));
-            if below || forbidden || PROGRAMS.contains(&other.as_str()) {
-                wrong.push(format!("{} uses {other}", path.display()));
+    let table = table();
+    let row = |module: &str| table.iter().position(|row| row.iter().any(|name| name == module));
+    // The programs are the last two rows: the daemon, and those that talk to it.
+    let first_program = table.len() - 2;
+    let (mut faults, mut judged) = (Vec::new(), 0);
+    for file in rust_files("src") {
+        let Some(path) = module_path(&file) else { continue };
+        let Some(own) = path.first() else { continue };
+        let own_row = row(own).unwrap_or_else(|| panic!("{} belongs to no module of the table", shown(&file)));
+        for used in imports(&fs::read_to_string(&file).unwrap(), path.len()) {
+            if used == *own {
+                continue;
+            }
+            judged += 1;
+            let below = row(&used).is_none_or(|row| row >= own_row || row >= first_program);
+            let apart = MAY_NOT_USE.iter().any(|(module, others)| module == own && others.contains(&used.as_str()));
+            if below || apart {
+                faults.push(format!("{}: {own} may not use {used}", shown(&file)));
             }
         }
     }
-    assert!(wrong.is_empty(), "{wrong:#?}");
+    none(&faults);
+    assert!(judged > 30, "only {judged} uses were found");
 }
 
 #[test]
-fn unsafe_stands_in_sys_alone_and_every_other_module_forbids_it() {
-    for (path, text) in sources("src") {
-        let unsafe_here = has_word(&code(&text), "unsafe");
-        assert!(!unsafe_here || module(&path) == "sys", "unsafe in {}", path.display());
+fn unsafe_stays_in_sys() {
+    let mut faults = Vec::new();
+    let mut in_sys = 0;
+    for file in ["src", "tests", "benches"].into_iter().flat_map(rust_files) {
+        let count = tokens(&fs::read_to_string(&file).unwrap()).iter().filter(|token| token.is_word("unsafe")).count();
+        if file.starts_with(root().join("src/sys")) {
+            in_sys += count;
+        } else if count > 0 {
+            faults.push(format!("{}: {count} unsafe", shown(&file)));
+        }
     }
-    for name in ORDER.iter().skip(1).chain(&PROGRAMS) {
-        let file = root().join("src").join(name);
-        let file = if file.is_dir() { file.join("mod.rs") } else { file.with_extension("rs") };
-        let text = fs::read_to_string(&file).unwrap();
-        assert!(text.contains("\n#![forbid(unsafe_code)]\n"), "{} does not forbid it", file.display());
+    none(&faults);
+    assert!(in_sys > 0, "no unsafe was found at all");
+    let forbid = tokens("#![forbid(unsafe_code)]");
+    for module in declared().iter().filter(|module| *module != "sys") {
+        let roots = [format!("src/{module}.rs"), format!("src/{module}/mod.rs")].map(|path| root().join(path));
+        let source = fs::read_to_string(roots.iter().find(|path| path.exists()).unwrap()).unwrap();
+        assert!(tokens(&source).starts_with(&forbid), "module {module} does not begin with #![forbid(unsafe_code)]");
     }
 }
 
 #[test]
 fn every_file_says_what_it_is_for_and_has_one_subject() {
-    for (path, text) in ["src", "tests", "benches"].into_iter().flat_map(|directory| {
-        if directory == "benches" {
-            vec![(PathBuf::from("benches/start.rs"), fs::read_to_string(root().join("benches/start.rs")).unwrap())]
-        } else {
-            sources(directory)
+    let mut faults = Vec::new();
+    for file in ["src", "tests", "benches"].into_iter().flat_map(rust_files) {
+        let text = fs::read_to_string(&file).unwrap();
+        if !text.starts_with("//! ") {
+            faults.push(format!("{} does not open with //!", shown(&file)));
         }
-    }) {
-        assert!(text.starts_with("//! "), "{} does not open with //!", path.display());
-        let lines = text.lines().count();
-        assert!(lines <= LONGEST || !path.starts_with("src"), "{} has {lines} lines", path.display());
+        if file.starts_with(root().join("src")) && text.lines().count() > MAX_LINES {
+            faults.push(format!("{} is longer than {MAX_LINES} lines", shown(&file)));
+        }
+        let name = file.file_stem().unwrap().to_str().unwrap();
+        if ["util", "utils", "helper", "helpers", "common", "manager", "misc"].contains(&name) {
+            faults.push(format!("{}: a name that says nothing", shown(&file)));
+        }
     }
+    none(&faults);
 }
 
 #[test]
-fn ciphers_and_kdfs_are_named_in_seal_alone() {
-    for (path, text) in sources("src") {
-        let code = code(&text);
-        for name in ["aes_gcm_siv", "hkdf", "hmac", "sha2"] {
-            assert!(!has_word(&code, name) || module(&path) == "seal", "{name} in {}", path.display());
+fn ciphers_are_named_in_seal_alone() {
+    let (mut faults, mut in_seal) = (Vec::new(), 0);
+    for file in rust_files("src") {
+        let words = tokens(&fs::read_to_string(&file).unwrap());
+        let named: Vec<_> = words.iter().filter(|word| CIPHERS.iter().any(|name| word.is_word(name))).collect();
+        if file.starts_with(root().join("src/seal")) {
+            in_seal += named.len();
+        } else if !named.is_empty() {
+            faults.push(format!("{}: {:?}", shown(&file), named[0]));
         }
     }
+    none(&faults);
+    assert!(in_seal > 0, "no cipher was found at all");
 }
 
 #[test]
@@ -179,76 +263,63 @@ fn secret_bytes_cannot_be_shown_copied_or_serialised() {
 }
 
 #[test]
-fn the_hook_brings_no_daemon_with_it() {
+fn the_hooks_dependencies_are_few_and_small() {
     let output = Command::new(env!("CARGO"))
-        .args(["tree", "--locked", "--offline", "--edges", "normal", "--no-default-features", "--prefix", "none"])
+        .args(["tree", "--locked", "--offline", "-e", "normal", "--no-default-features", "--prefix", "none"])
         .current_dir(root())
         .output()
         .unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let tree = String::from_utf8(output.stdout).unwrap();
-    let names: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
-    assert!(names.contains(&"serde_json"), "{tree}");
-    for heavy in ["tokio", "redb", "rustls", "openssl", "clap", "hyper", "tracing", "aes-gcm-siv", "oci-spec"] {
-        assert!(!names.contains(&heavy), "{heavy} is in the hook's tree:\n{tree}");
-    }
+    let mut crates: Vec<&str> = tree.lines().filter_map(|line| line.split(' ').next()).collect();
+    crates.sort_unstable();
+    crates.dedup();
+    assert!(crates.contains(&"nix") && crates.contains(&"runsecrets"), "{crates:?}");
+    let family = |name: &str, start: &str| {
+        name == start || name.strip_prefix(start).is_some_and(|rest| rest.starts_with(['-', '_']))
+    };
+    let unwanted: Vec<_> =
+        crates.iter().filter(|name| NOT_IN_THE_HOOK.iter().any(|start| family(name, start))).collect();
+    assert!(unwanted.is_empty(), "{unwanted:?}");
+    assert!(crates.len() <= 30, "{} crates: {crates:?}", crates.len());
 }
 
 #[test]
-fn the_hook_as_released_is_small_and_static() {
-    let hook = std::env::var_os("RUNSECRETS_TEST_HOOK")
-        .expect("RUNSECRETS_TEST_HOOK names the released hook; `make test` sets it");
-    let bytes = fs::read(&hook).unwrap();
-    assert!((bytes.len() as u64) < LARGEST_HOOK, "{} bytes", bytes.len());
-    // ELF64: e_phoff at 32, e_phentsize at 54, e_phnum at 56. A dynamic program has a segment of type PT_INTERP, 3.
-    let number =
-        |at: usize, size: usize| bytes[at..at + size].iter().rev().fold(0usize, |sum, byte| sum << 8 | *byte as usize);
-    let (start, size, count) = (number(32, 8), number(54, 2), number(56, 2));
-    assert!((1..64).contains(&count));
-    let kinds: Vec<usize> = (0..count).map(|index| number(start + index * size, 4)).collect();
-    assert!(!kinds.contains(&3), "the hook asks for a loader");
+fn the_hook_as_released_is_static_and_small() {
+    let hook = std::env::var_os("RUNSECRETS_TEST_HOOK").map_or_else(build_the_hook, PathBuf::from);
+    let bytes = fs::read(&hook).unwrap_or_else(|error| panic!("{}: {error}", hook.display()));
+    assert!((bytes.len() as u64) < HOOK_LIMIT, "the hook has {} bytes", bytes.len());
+    assert!(!program_header_types(&bytes).contains(&PT_INTERP), "the hook needs a dynamic linker");
 }
 
-#[test]
-fn the_top_level_has_what_was_agreed() {
-    let agreed = [
-        "Cargo.toml",
-        "Cargo.lock",
-        "Makefile",
-        "LICENSE",
-        "CHANGELOG.md",
-        "README.md",
-        "rustfmt.toml",
-        "clippy.toml",
-        ".gitignore",
-        ".ci",
-        ".github",
-        "src",
-        "hooks",
-        "windows",
-        "packaging",
-        "tests",
-        "benches",
-        "fuzz",
-    ];
-    let output = Command::new("git").args(["ls-files"]).current_dir(root()).output().expect("apt-get install -y git");
-    for line in String::from_utf8(output.stdout).unwrap().lines() {
-        let top = line.split('/').next().unwrap();
-        assert!(agreed.contains(&top), "{line}");
+/// The hook as `make hook` builds it; `make test` has done so before.
+fn build_the_hook() -> PathBuf {
+    let target = Path::new(env!("CARGO_TARGET_TMPDIR")).parent().unwrap();
+    let mut make = Command::new("make");
+    for variable in ["MAKEFLAGS", "MFLAGS", "MAKELEVEL", "RUSTFLAGS", "CARGO_BUILD_TARGET"] {
+        make.env_remove(variable);
     }
+    make.arg("hook").arg(format!("CARGO={}", env!("CARGO"))).env("CARGO_TARGET_DIR", target).current_dir(root());
+    let output = make.output().expect("make is missing; apt-get install -y make");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let built = fs::read_dir(target).unwrap().map(|entry| entry.unwrap().path().join("hook/runsecrets-hook"));
+    let built = built.filter(|path| path.exists());
+    built.max_by_key(|path| fs::metadata(path).unwrap().modified().unwrap()).expect("make hook has made no hook")
 }
 
-#[test]
-fn every_dependency_says_why() {
-    let text = fs::read_to_string(root().join("Cargo.toml")).unwrap();
-    let mut inside = false;
-    for line in text.lines() {
-        if line.starts_with('[') {
-            inside = line.ends_with("dependencies]");
-        } else if inside && line.contains(" = ") && !line.starts_with('#') {
-            assert!(line.contains(" # "), "no reason given: {line}");
-        }
-    }
+const PT_LOAD: u32 = 1;
+const PT_INTERP: u32 = 3;
+
+/// The types of the program headers of a 64-bit little-endian ELF file, elf(5).
+fn program_header_types(elf: &[u8]) -> Vec<u32> {
+    assert_eq!(elf[..6], *b"\x7fELF\x02\x01", "no 64-bit little-endian ELF file");
+    let half = |at: usize| usize::from(u16::from_le_bytes(elf[at..at + 2].try_into().unwrap()));
+    let table = usize::try_from(u64::from_le_bytes(elf[32..40].try_into().unwrap())).unwrap();
+    let (size, count) = (half(54), half(56));
+    let starts = (0..count).map(|number| table + number * size);
+    let types: Vec<u32> = starts.map(|at| u32::from_le_bytes(elf[at..at + 4].try_into().unwrap())).collect();
+    assert!(types.contains(&PT_LOAD), "no program header was found");
+    types
 }
 
 #[test]
@@ -263,4 +334,78 @@ fn the_hook_files_name_what_is_installed() {
         assert_eq!(hook["stages"], serde_json::json!([stage]));
         assert_eq!(hook["when"]["annotations"]["^io\\.runsecrets\\.service$"], ".");
     }
+}
+
+#[test]
+fn the_top_of_the_repository_holds_only_what_it_must() {
+    for entry in fs::read_dir(root()).unwrap() {
+        let name = entry.unwrap().file_name();
+        assert!(TOP_LEVEL.contains(&name.to_str().unwrap()), "{name:?} does not belong at the top of the repository");
+    }
+    for name in ["README.md", "LICENSE", "CHANGELOG.md", "Makefile", "hooks", "windows", "packaging", "tests", "src"] {
+        assert!(root().join(name).exists(), "{name} is missing");
+    }
+}
+
+#[test]
+fn every_dependency_says_why() {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let (mut section, mut judged) = ("", 0);
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            section = line;
+        } else if section.ends_with("dependencies]") && !line.trim().is_empty() && !line.starts_with('#') {
+            let reason = line.rsplit_once(" # ").map_or("", |(_, reason)| reason.trim());
+            assert!(reason.len() > 10, "Cargo.toml does not say why: {line}");
+            judged += 1;
+        }
+    }
+    assert!(judged > 10, "only {judged} dependencies were found");
+}
+
+#[test]
+fn no_text_names_a_path_of_somebodys_machine() {
+    let shared =
+        ["/", "/home", "/root", "/tmp", "/var", "/var/tmp", "/usr", "/usr/src", "/opt", "/srv", "/mnt", "/run"];
+    let places = root().ancestors().filter_map(Path::to_str).filter(|place| !shared.contains(place));
+    let mut places: Vec<String> = places.map(|place| format!("{place}/")).collect();
+    places.extend(["home", "Users"].map(|homes| format!("/{homes}/")));
+    let mut faults = Vec::new();
+    for file in files("") {
+        // What is no text names no path.
+        let Ok(text) = fs::read_to_string(&file) else { continue };
+        for (number, line) in text.lines().enumerate() {
+            if places.iter().any(|place| names_path(line, place)) {
+                faults.push(format!("{}:{}: {line}", shown(&file), number + 1));
+            }
+        }
+    }
+    none(&faults);
+}
+
+/// Whether `line` has a path that begins with `place`; `/etc/home/x` does not begin with `/home/`.
+fn names_path(line: &str, place: &str) -> bool {
+    line.match_indices(place).any(|(at, _)| {
+        let before = line[..at].chars().next_back();
+        let after = line[at + place.len()..].chars().next();
+        !before.is_some_and(|c| c.is_alphanumeric() || "._-/}*".contains(c)) && after.is_some_and(char::is_alphanumeric)
+    })
+}
+
+#[test]
+fn only_code_is_judged() {
+    let source = "/* unsafe /* unsafe */ */ // unsafe\nlet a = \"unsafe \\\" unsafe\"; r#\"unsafe \" \"#; b'\\''; 'x'; &'a str; '\\u{1}'; safe";
+    let words: Vec<_> = tokens(source).into_iter().filter(|token| matches!(token, Token::Word(_))).collect();
+    let expected = ["let", "a", "a", "str", "safe"].map(|word| Token::Word(word.to_owned()));
+    assert_eq!(words, expected);
+    assert!(tokens("x\"y\" unsafe {").contains(&Token::Word("unsafe".to_owned())));
+}
+
+#[test]
+fn every_way_to_name_a_module_is_seen() {
+    let source = "use crate::{a::{x, y}, b, c as d}; use super::super::e::f; fn g() { crate::h::i() } use super::j::k; \
+                  #[cfg(test)] mod tests { use crate::l; } use crate::m; $crate::n!()";
+    assert_eq!(imports(source, 2), ["a", "b", "c", "e", "h", "m", "n"]);
+    assert_eq!(imports("use super::a;", 1), ["a"]);
+    assert_eq!(imports("pub(crate) fn a() {} pub(in crate::b) fn c() {} // crate::d", 1), ["b"]);
 }
