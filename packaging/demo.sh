@@ -40,7 +40,9 @@ step "A root file system of busybox, and a bundle whose only mention of secrets 
 bundle="$place/bundle"
 mkdir -p "$bundle/rootfs"/{bin,etc,proc,dev,sys,run,tmp}
 cp "$(command -v busybox)" "$bundle/rootfs/bin/"
-for applet in sh ls cat sleep; do ln -s busybox "$bundle/rootfs/bin/$applet"; done
+echo "root:x:0:0:root:/:/bin/sh" >"$bundle/rootfs/etc/passwd"
+echo "root:x:0:" >"$bundle/rootfs/etc/group"
+for applet in sh ls cat grep sleep; do ln -s busybox "$bundle/rootfs/bin/$applet"; done
 cat >"$bundle/config.json" <<JSON
 {"ociVersion": "1.0.2",
  "process": {"user": {"uid": 0, "gid": 0}, "args": ["sleep", "1000"], "env": ["PATH=/bin"], "cwd": "/", "noNewPrivileges": true},
@@ -65,8 +67,8 @@ listing=$(show incontainer redis ls -l /run/secrets); echo "$listing"
 has "$listing" "-r--r--r--"
 text=$(show incontainer redis cat /run/secrets/my_secret_data); echo "$text"
 has "$text" "$value"
-show incontainer redis cat /proc/self/mountinfo | grep /run/secrets | tee "$place/mount"
-has "$(cat "$place/mount")" "noswap"
+mount=$(show incontainer redis grep /run/secrets /proc/self/mountinfo); echo "$mount"
+has "$mount" "noswap"
 show runsecrets service ps redis
 
 step "In use: it cannot be removed"
