@@ -19,29 +19,30 @@ pub(super) struct Options {
 }
 
 impl Options {
-    /// Takes our options off the front; the rest is the runtime's.
+    /// Takes our options, `--name VALUE` or `--name=VALUE`, off the front; the rest is the runtime's.
     pub(super) fn split(arguments: &[OsString]) -> Result<(Self, &[OsString]), WrapperError> {
         let mut options = Self::default();
         let mut rest = arguments;
-        while let [flag, value, tail @ ..] = rest {
-            match flag.to_str() {
-                Some("--real-runtime") => options.real_runtime = Some(value.into()),
-                Some("--hook") => options.hook = Some(value.into()),
-                Some("--run-dir") => options.run_dir = Some(value.into()),
-                Some("--service") => {
+        while let [argument, tail @ ..] = rest {
+            let Some((name, inline)) = option(argument).filter(|_| argument.as_bytes().starts_with(b"--")) else {
+                break;
+            };
+            if !OWN.contains(&name) {
+                break;
+            }
+            let value = inline.or(tail.first().map(OsString::as_os_str)).ok_or(WrapperError::Usage)?;
+            rest = if inline.is_some() { tail } else { &tail[1..] };
+            match name {
+                b"real-runtime" => options.real_runtime = Some(value.into()),
+                b"hook" => options.hook = Some(value.into()),
+                b"run-dir" => options.run_dir = Some(value.into()),
+                _ => {
                     let name = value.to_str().ok_or(WrapperError::Usage)?;
                     options.service = Some(ServiceName::parse(name).map_err(WrapperError::Service)?);
                 }
-                _ => break,
             }
-            rest = tail;
         }
-        match rest {
-            [flag] if matches!(flag.to_str(), Some("--real-runtime" | "--hook" | "--run-dir" | "--service")) => {
-                Err(WrapperError::Usage)
-            }
-            _ => Ok((options, rest)),
-        }
+        Ok((options, rest))
     }
 
     /// Where the agent's sockets are, if it was said.
@@ -49,6 +50,9 @@ impl Options {
         self.run_dir.clone().or_else(|| std::env::var_os("RUNSECRETS_RUN_DIR").map(PathBuf::from))
     }
 }
+
+/// The names of our own options.
+const OWN: [&[u8]; 4] = [b"real-runtime", b"hook", b"run-dir", b"service"];
 
 /// How a runtime reads its command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +72,8 @@ const WITH_VALUE: [&str; 9] =
     ["bundle", "b", "console-socket", "pid-file", "preserve-fds", "pidfd-socket", "keep-fds", "config", "f"];
 /// Options of `create` and `run` that take none.
 const ALONE: [&str; 8] = ["detach", "d", "keep", "no-pivot", "no-new-keyring", "no-subreaper", "help", "usage"];
+/// What a subcommand answers with its usage, and does nothing else.
+const HELP: [&str; 4] = ["--help", "-help", "-h", "--usage"];
 /// The subcommands of both: what follows an option that is not known is its value, unless it is one of these.
 const SUBCOMMANDS: [&[u8]; 21] = [
     b"checkpoint",
@@ -134,6 +140,10 @@ impl Invocation {
                 _ => {}
             }
         }
+        // Only in the first place: further back, it could be the value of an option that is not known here.
+        if left.first().is_some_and(|argument| HELP.iter().any(|help| argument == help)) {
+            invocation.creates = false;
+        }
         if invocation.creates {
             invocation.scan_creation(left, dialect);
         }
@@ -161,7 +171,7 @@ impl Invocation {
             let value = if takes_next { arguments.next() } else { inline };
             match matching(name, dialect, &WITH_VALUE).next() {
                 Some("bundle" | "b") => self.bundle = value.map(PathBuf::from),
-                Some("config") if dialect == Dialect::Argp => self.config = value.map(PathBuf::from),
+                Some("config") if dialect == Dialect::Argp => self.config = value.and_then(other_config),
                 _ => {}
             }
         }
@@ -172,9 +182,16 @@ impl Invocation {
         let Some(at) = letters.iter().position(|letter| matches!(letter, b'b' | b'f')) else { return };
         let rest = &letters[at + 1..];
         let value = if rest.is_empty() { arguments.next() } else { Some(OsStr::from_bytes(rest)) };
-        let place = if letters[at] == b'b' { &mut self.bundle } else { &mut self.config };
-        *place = value.map(PathBuf::from);
+        match letters[at] {
+            b'b' => self.bundle = value.map(PathBuf::from),
+            _ => self.config = value.and_then(other_config),
+        }
     }
+}
+
+/// crun takes `--config` from the working directory, but for the very word `config.json`: that is the bundle's.
+fn other_config(value: &OsStr) -> Option<PathBuf> {
+    (value != "config.json").then(|| PathBuf::from(value))
 }
 
 /// An option's name without its dashes, and its value where both are one argument (`--name=value`).
@@ -236,6 +253,9 @@ mod tests {
             ("--debug start create", None),
             ("start create", None),
             ("state id", None),
+            ("create --help", None),
+            ("run -h", None),
+            ("run --new --help --bundle /b id", Some("/b")),
             ("restore --bundle /b id", None),
             ("--root", None),
             ("--version", None),
@@ -272,6 +292,9 @@ mod tests {
         for line in ["run --config /c id", "run --conf=/c id", "run -f/c id", "run -df /c id"] {
             assert_eq!(Invocation::scan(&words(line), Dialect::Argp).config, Some(PathBuf::from("/c")), "{line}");
         }
+        for line in ["run --config config.json id", "run --conf=config.json id", "run -f config.json id"] {
+            assert_eq!(Invocation::scan(&words(line), Dialect::Argp).config, None, "{line}");
+        }
     }
 
     #[test]
@@ -290,7 +313,12 @@ mod tests {
         assert_eq!(options.real_runtime, Some(PathBuf::from("/usr/bin/crun")));
         assert_eq!(options.service.unwrap().as_str(), "web");
         assert_eq!(rest, &words("--root /x create --hook id")[..]);
+        let all = words("--real-runtime=crun --service=web --run-dir= --root=/x state id");
+        let (options, rest) = Options::split(&all).unwrap();
+        assert_eq!((options.real_runtime, options.run_dir), (Some("crun".into()), Some("".into())));
+        assert_eq!(rest, &words("--root=/x state id")[..]);
         assert!(Options::split(&words("--hook")).is_err());
+        assert_eq!(Options::split(&words("--hooks /h state")).unwrap().1.len(), 3);
         assert!(Options::split(&words("--service ../x create")).is_err());
     }
 }
