@@ -19,6 +19,7 @@ on_each_runtime!(
     a_second_start_adds_nothing,
     no_way_of_writing_it_gets_past_the_hook,
     another_config_is_refused_only_if_it_claims,
+    a_socket_as_standard_error_is_no_obstacle,
     a_link_stays_a_link,
     refusals_are_one_line_and_change_nothing,
     everything_else_is_the_real_runtimes,
@@ -216,6 +217,28 @@ fn another_config_is_refused_only_if_it_claims(runtime: Runtime) {
     assert!(refused.status.code() == Some(1) && said.contains("is not its bundle's config.json"), "{said}");
     let passed = run(&path.join("config.json"));
     assert!(passed.status.success(), "{}", testbed::words(&passed));
+
+    // The very word is the bundle's file, whatever lies in the working directory.
+    let mut command = runtime.command_of(&wrapper(&bed, ""), root.path());
+    command.current_dir(&path).args(["run", "--config", "config.json", "--bundle"]).arg(claiming.path()).arg("c");
+    assert!(command.stdin(Stdio::null()).output().unwrap().status.success());
+    assert!(config(&claiming).contains("\"create-runtime\""), "crun has started it without our hook");
+}
+
+/// crun opens what `run.oci.hooks.stderr` names by its path, and a socket cannot be opened so.
+fn a_socket_as_standard_error_is_no_obstacle(runtime: Runtime) {
+    let bed = bed(runtime);
+    let bundle = bare().claiming("web");
+    let (path, root) = (bundle.write(), tempfile::tempdir().unwrap());
+    let (_ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let call = || runtime.command_of(&wrapper(&bed, ""), root.path());
+    let mut run = call();
+    run.args(["run", "--detach", "--bundle"]).arg(&path).arg("c").stdin(Stdio::null()).stdout(Stdio::null());
+    let started = run.stderr(std::os::fd::OwnedFd::from(theirs)).status().unwrap();
+    let read = call().args(["exec", "c", "cat", "/run/secrets/key"]).stdin(Stdio::null()).output().unwrap();
+    let _ = call().args(["delete", "--force", "c"]).output().unwrap();
+    assert!(started.success(), "not started");
+    assert_eq!(testbed::words(&read), "k");
 }
 
 fn a_link_stays_a_link(runtime: Runtime) {

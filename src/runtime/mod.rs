@@ -52,7 +52,8 @@ fn run(
             let additions = Additions {
                 hook,
                 arguments: hook_arguments(options.service.as_ref(), options.run_dir().as_deref())?,
-                crun: programs::is_crun(runtime),
+                // crun refuses the container where it cannot open the file that it is told.
+                show_on_stderr: programs::is_crun(runtime) && programs::stderr_opens(),
             };
             bundle::add_hooks(&bundle, &config, &additions)?;
         }
