@@ -16,10 +16,12 @@ build: hook          ## build the four programs
 	$(CARGO) build --locked --release
 hook:                ## build the hook as it is released
 	RUSTFLAGS="$(HOOKFLAGS)" $(CARGO) build --locked --profile hook --no-default-features --bin runsecrets-hook --target $(HOST)
-demo: build          ## run the main job and show it (root; installs runc and busybox)
-	.ci/deps runc busybox-static
+demo:                ## run the main job and show it (root; installs runc and busybox)
+	.ci/deps gcc libc6-dev runc busybox-static
+	$(MAKE) build
 	packaging/demo.sh $(OUT)/release $(HOOK)
-test: deps hook      ## install what the tests need, then run them all (root)
+test: deps           ## install what the tests need, then run them all (root)
+	$(MAKE) hook
 	RUNSECRETS_TEST_HOOK=$(abspath $(HOOK)) $(CARGO) test --locked --no-fail-fast
 check: hook          ## format, lints, documentation, licences and advisories
 	$(CARGO) fmt --check

@@ -217,7 +217,9 @@ fn refusals_are_one_line_and_change_nothing(runtime: Runtime) {
 fn everything_else_is_the_real_runtimes(runtime: Runtime) {
     let run = |program: &Path, arguments: &[&str]| Command::new(program).args(arguments).output().unwrap();
     let real = runtime.path();
-    for arguments in [&["--version"][..], &["features"], &["--root", "/nonexistent", "state", "nobody"], &["--help"]] {
+    let root = tempfile::tempdir().unwrap();
+    let root = root.path().to_str().unwrap();
+    for arguments in [&["--version"][..], &["features"], &["--root", root, "state", "nobody"], &["--help"]] {
         let theirs = run(&real, arguments);
         let mut ours = vec!["--real-runtime", real.to_str().unwrap()];
         ours.extend(arguments);

@@ -5,6 +5,7 @@
 #![forbid(unsafe_code)]
 
 pub mod api;
+pub mod autolock;
 pub mod catalog;
 pub mod clock;
 pub mod config;

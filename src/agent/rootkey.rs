@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use super::fault::PathFault;
 use super::protected::{self, ProtectionError};
-use crate::seal::{ROOT_KEY_BYTES, RootKey, SealError};
+use crate::seal::{ROOT_KEY_BYTES, RootKey, SealError, WRAPPED_BYTES};
 use crate::secret::{SecretBytes, SecretError};
 
 /// Why there is no root key.
@@ -70,11 +70,20 @@ impl From<PathFault> for RootKeyError {
     }
 }
 
-/// The root key in `path`; where there is neither key nor `store`, a new one is made first.
+/// What a start finds.
+pub enum Found {
+    /// The root key.
+    Key(RootKey),
+    /// The root key wrapped under an unlock key: the agent starts locked.
+    Locked(Vec<u8>),
+}
+
+/// The root key in `path`; where there is neither key nor `store`, a new one is made first. A key in clear wins over a
+/// wrapped one beside it: autolock is on only when the key in clear is gone.
 ///
 /// # Errors
 /// See [`RootKeyError`].
-pub fn load_or_create(path: &Path, store: &Path) -> Result<RootKey, RootKeyError> {
+pub fn load_or_create(path: &Path, store: &Path) -> Result<Found, RootKeyError> {
     // What a first start that was cut short left: either it never became the key, or it is the key's second name.
     let passing = passing_name(path);
     match std::fs::remove_file(&passing) {
@@ -84,13 +93,98 @@ pub fn load_or_create(path: &Path, store: &Path) -> Result<RootKey, RootKeyError
         _ => {}
     }
     if let Some(file) = protected::file(path).map_err(RootKeyError::Protection)? {
-        return read(file, path);
+        return read(file, path).map(Found::Key);
+    }
+    if let Some(wrapped) = read_wrapped(path)? {
+        return Ok(Found::Locked(wrapped));
     }
     // A store that cannot be looked at counts as there.
     if store.try_exists().unwrap_or(true) {
         return Err(RootKeyError::Missing { path: path.to_owned(), store: store.to_owned() });
     }
-    create(path)
+    create(path).map(Found::Key)
+}
+
+/// The root key in clear, if it is there.
+///
+/// # Errors
+/// See [`RootKeyError`].
+pub fn load(path: &Path) -> Result<Option<RootKey>, RootKeyError> {
+    let file = protected::file(path).map_err(RootKeyError::Protection)?;
+    file.map(|file| read(file, path)).transpose()
+}
+
+/// The wrapped root key beside `path`, if it is there.
+///
+/// # Errors
+/// See [`RootKeyError`].
+pub fn read_wrapped(path: &Path) -> Result<Option<Vec<u8>>, RootKeyError> {
+    let path = wrapped_name(path);
+    let Some(file) = protected::file(&path).map_err(RootKeyError::Protection)? else { return Ok(None) };
+    let mut wrapped = Vec::new();
+    // One byte more than there may be, so that a longer file is seen.
+    file.take(WRAPPED_BYTES as u64 + 1).read_to_end(&mut wrapped).map_err(PathFault::on("read", &path))?;
+    match wrapped.len() {
+        WRAPPED_BYTES => Ok(Some(wrapped)),
+        _ => Err(RootKeyError::Damaged { path, fault: "is not a wrapped root key" }),
+    }
+}
+
+/// Writes or replaces the wrapped root key beside `path`.
+///
+/// # Errors
+/// See [`RootKeyError`].
+pub fn write_wrapped(path: &Path, wrapped: &[u8]) -> Result<(), RootKeyError> {
+    let path = wrapped_name(path);
+    let passing = passing_name(&path);
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o400)
+        .open(&passing)
+        .map_err(PathFault::on("create", &passing))?;
+    file.write_all(wrapped).and_then(|()| file.sync_all()).map_err(PathFault::on("write", &passing))?;
+    std::fs::rename(&passing, &path).map_err(PathFault::on("create", &path))?;
+    sync_parent(&path)
+}
+
+/// Overwrites and removes the root key in clear: from here on a start needs the unlock key.
+///
+/// # Errors
+/// See [`RootKeyError`].
+pub fn remove_clear(path: &Path) -> Result<(), RootKeyError> {
+    let overwrite = |mut file: File| file.write_all(&[0; ROOT_KEY_BYTES]).and_then(|()| file.sync_all());
+    // Its mode says that it is not to be written; root may.
+    OpenOptions::new().write(true).open(path).and_then(overwrite).map_err(PathFault::on("overwrite", path))?;
+    std::fs::remove_file(path).map_err(PathFault::on("remove", path))?;
+    sync_parent(path)
+}
+
+/// Writes the root key in clear again and removes the wrapped one: autolock is off.
+///
+/// # Errors
+/// See [`RootKeyError`].
+pub fn restore_clear(path: &Path, key: &RootKey) -> Result<(), RootKeyError> {
+    if load(path)?.is_none() {
+        place(path, key)?;
+    }
+    let wrapped = wrapped_name(path);
+    match std::fs::remove_file(&wrapped) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(PathFault::on("remove", &wrapped)(error).into()),
+        _ => sync_parent(path),
+    }
+}
+
+fn sync_parent(path: &Path) -> Result<(), RootKeyError> {
+    let parent = path.parent().unwrap_or(Path::new("/"));
+    Ok(File::open(parent).and_then(|directory| directory.sync_all()).map_err(PathFault::on("sync", parent))?)
+}
+
+fn wrapped_name(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".locked");
+    name.into()
 }
 
 /// The name of a key that is being made.
@@ -121,9 +215,14 @@ fn read(mut file: File, path: &Path) -> Result<RootKey, RootKeyError> {
     RootKey::from_secret(key).ok_or_else(|| damaged("does not have exactly 32 bytes"))
 }
 
-/// Makes a key under a passing name, brings it to the disk, and only then gives it its own name.
 fn create(path: &Path) -> Result<RootKey, RootKeyError> {
     let key = RootKey::generate().map_err(RootKeyError::Seal)?;
+    place(path, &key)?;
+    Ok(key)
+}
+
+/// Writes a key under a passing name, brings it to the disk, and only then gives it its own name.
+fn place(path: &Path, key: &RootKey) -> Result<(), RootKeyError> {
     let passing = passing_name(path);
     let mut file = OpenOptions::new()
         .write(true)
@@ -135,9 +234,7 @@ fn create(path: &Path) -> Result<RootKey, RootKeyError> {
     // A link, because unlike a rename it never replaces what is there.
     std::fs::hard_link(&passing, path).map_err(PathFault::on("create", path))?;
     std::fs::remove_file(&passing).map_err(PathFault::on("remove", &passing))?;
-    let parent = path.parent().unwrap_or(Path::new("/"));
-    File::open(parent).and_then(|directory| directory.sync_all()).map_err(PathFault::on("sync", parent))?;
-    Ok(key)
+    sync_parent(path)
 }
 
 #[cfg(test)]

@@ -22,7 +22,10 @@ impl Place {
     }
 
     fn load(&self) -> Result<RootKey, RootKeyError> {
-        load_or_create(&self.key(), &self.store())
+        load_or_create(&self.key(), &self.store()).map(|found| match found {
+            Found::Key(key) => key,
+            Found::Locked(_) => panic!("locked"),
+        })
     }
 
     fn put(&self, bytes: &[u8], mode: u32) {

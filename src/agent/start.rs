@@ -13,7 +13,8 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::api::Api;
-use super::catalog::{Catalog, CatalogError, Status};
+use super::autolock::Autolock;
+use super::catalog::{CatalogError, Status};
 use super::config::{Bounded, Config, ConfigError, DEFAULT_FILE, Limits};
 use super::delivery::{self, Deliveries, DeliveryError};
 use super::events::Events;
@@ -125,9 +126,13 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     protected::directory(run_dir, 0o711)?;
     let _locks = [protected::lock(state_dir)?, protected::lock(run_dir)?];
 
-    let root_key = rootkey::load_or_create(&config.root_key_file(), &state_dir.join("store.redb"))?;
+    let key_file = config.root_key_file();
+    let root_key = rootkey::load_or_create(&key_file, &state_dir.join("store.redb"))?;
     let store = RedbStore::open(state_dir)?;
-    let catalog = Arc::new(Catalog::open(Arc::new(store), root_key)?);
+    let lock = Arc::new(Autolock::open(key_file, root_key, Arc::new(store))?);
+    if lock.catalog().is_err() {
+        warn!("locked: nothing is delivered until `runsecrets unlock`");
+    }
     let events = Arc::new(Events::default());
     let settings = delivery::Settings {
         size_limit: config.delivery.size_limit.map(Bounded::get),
@@ -140,13 +145,13 @@ pub fn run(options: &Options) -> Result<(), StartError> {
 
     let runtime = runtime().map_err(StartError::Runtime)?;
     runtime.block_on(async {
-        let deliveries = Deliveries::new(catalog.clone(), events.clone(), run_dir, &settings)?;
+        let deliveries = Deliveries::new(lock.clone(), events.clone(), run_dir, &settings)?;
         let (stopper, stop) = watch::channel(false);
         let body_time = config.limits.body_seconds.seconds();
         let threads = config.limits.hook_connections.count();
         let hooks = HookDoor::open(hook, deliveries.clone(), threads, config.limits.hook_seconds.seconds());
         let hooks = hooks.map_err(StartError::Runtime)?;
-        let api = Arc::new(Api { catalog, deliveries, events, body_time, stop });
+        let api = Arc::new(Api { lock, deliveries, events, body_time, stop });
         let admission = group.map_or(Admission::RootOnly, Admission::Group);
         serve(&config.limits, api, (admin, admission), hooks, stopper).await
     })?;

@@ -48,6 +48,11 @@ pub(super) enum Command {
     /// Manage services: named sets of granted secrets
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// Unlock the agent: the unlock key is read from a file or STDIN
+    Unlock(KeyFile),
+    /// Keep the root key wrapped under an unlock key that the machine does not have
+    #[command(subcommand)]
+    Autolock(AutolockCommand),
     /// List the containers that hold secrets now
     Ps(PsArguments),
     /// Show what happens to secrets, as it happens
@@ -57,6 +62,25 @@ pub(super) enum Command {
 }
 
 /// `runsecrets secret …`.
+/// Where the unlock key is read from.
+#[derive(Debug, Args)]
+pub(super) struct KeyFile {
+    /// File with the unlock key, or `-` for STDIN
+    #[arg(default_value = "-")]
+    pub(super) file: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum AutolockCommand {
+    /// Make a new unlock key and print it once; give it to `unlock` to turn autolock on
+    On {
+        /// File with the current unlock key, or `-` for STDIN: needed where autolock is on already
+        file: Option<PathBuf>,
+    },
+    /// Turn autolock off: the unlock key is read from a file or STDIN
+    Off(KeyFile),
+}
+
 #[derive(Debug, Subcommand)]
 pub(super) enum SecretCommand {
     /// Create a secret from a file or STDIN as content

@@ -17,6 +17,7 @@ mod report;
 mod secret;
 mod service;
 mod template;
+mod unlock;
 mod version;
 
 use std::process::ExitCode;
@@ -47,6 +48,8 @@ fn run(arguments: Arguments, report: &mut Report) -> Result<(), CliError> {
     match arguments.command {
         Command::Secret(command) => secret::run(command, &agent, report),
         Command::Service(command) => service::run(command, &agent, report),
+        Command::Unlock(command) => unlock::unlock(&command, &agent, report),
+        Command::Autolock(command) => unlock::autolock(&command, &agent, report),
         Command::Ps(command) => ps::all(&command, &agent, report),
         Command::Events(command) => events::run(&command, &agent, report),
         Command::Version(command) => version::run(&command, &agent, report),

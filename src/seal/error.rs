@@ -25,6 +25,8 @@ pub enum Fault {
 pub enum SealError {
     /// The store was sealed with another root key.
     WrongRootKey,
+    /// The unlock key is another one, or the wrapped root key is damaged.
+    WrongUnlockKey,
     /// A record is not what was written.
     Damaged {
         /// What it holds.
@@ -49,6 +51,7 @@ impl fmt::Display for SealError {
                 f,
                 "the root key does not open this store: it was sealed with another one; configure the key that belongs to it"
             ),
+            Self::WrongUnlockKey => f.write_str("the agent could not be unlocked: invalid key provided"),
             Self::Damaged { kind, fault: Fault::Format(found) } => {
                 write!(f, "{kind} has format {found}, which this version does not know; upgrade runsecrets")
             }

@@ -18,6 +18,7 @@ mod keys;
 mod manifest;
 mod record;
 mod token;
+mod unlock;
 
 pub use cipher::{fill_random, new_id};
 pub use envelope::{SealedValue, open_value, same_value, seal_value, verify_data_key};
@@ -27,3 +28,4 @@ pub use keys::{Keys, ROOT_KEY_BYTES, RootKey, StoreId};
 pub use manifest::{Manifest, Print, RecordSet};
 pub use record::{Kind, Place, claimed_serial, open_metadata, seal_metadata};
 pub use token::{hash_token, new_token, token_matches};
+pub use unlock::{UnlockKey, WRAPPED_BYTES, unwrap_root_key, wrap_root_key};

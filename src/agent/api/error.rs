@@ -6,6 +6,7 @@ use std::fmt;
 use hyper::StatusCode;
 
 use super::version;
+use crate::agent::autolock::{AutolockError, Locked};
 use crate::agent::catalog::{CatalogError, Status};
 use crate::model::{ModelError, escaped};
 use crate::secret::SecretError;
@@ -19,6 +20,8 @@ pub enum ApiError {
     BodyTooSlow,
     /// The connection broke in the middle of the body.
     BodyBroken,
+    /// The lock could not be changed, or is closed.
+    Autolock(AutolockError),
     /// The catalog refused.
     Catalog(CatalogError),
     /// The data of a secret is not base64.
@@ -82,7 +85,10 @@ impl ApiError {
                 Status::Corrupt | Status::Store => StatusCode::INTERNAL_SERVER_ERROR,
             },
             Self::Driver(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Memory(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Autolock(AutolockError::InvalidKey) => StatusCode::UNAUTHORIZED,
+            Self::Autolock(AutolockError::NotOn) => StatusCode::CONFLICT,
+            Self::Autolock(AutolockError::Locked(_)) | Self::Memory(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Autolock(_) => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Templating(_) | Self::Unsupported { .. } => StatusCode::NOT_IMPLEMENTED,
             _ => StatusCode::BAD_REQUEST,
         }
@@ -104,6 +110,7 @@ impl fmt::Display for ApiError {
             Self::FilterForm => {
                 write!(f, "invalid filters: {{\"name\":[\"value\"]}} or {{\"name\":{{\"value\":true}}}} is expected")
             }
+            Self::Autolock(error) => write!(f, "{error}"),
             Self::Internal(cause) => write!(f, "the agent failed: {cause}; its log says more"),
             Self::Json { line, column } => {
                 write!(f, "the request body is not the JSON that is expected (line {line}, column {column})")
@@ -139,6 +146,18 @@ impl fmt::Display for ApiError {
 }
 
 impl std::error::Error for ApiError {}
+
+impl From<AutolockError> for ApiError {
+    fn from(error: AutolockError) -> Self {
+        Self::Autolock(error)
+    }
+}
+
+impl From<Locked> for ApiError {
+    fn from(locked: Locked) -> Self {
+        Self::Autolock(AutolockError::Locked(locked))
+    }
+}
 
 impl From<CatalogError> for ApiError {
     fn from(error: CatalogError) -> Self {

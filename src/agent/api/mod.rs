@@ -7,6 +7,7 @@ pub mod error;
 pub mod filters;
 pub mod secrets;
 pub mod services;
+mod unlock;
 pub mod version;
 pub mod watch;
 
@@ -23,6 +24,7 @@ use tracing::{debug, error, info};
 
 use self::answer::{Answer, HttpAnswer};
 use self::error::ApiError;
+use super::autolock::Autolock;
 use super::catalog::Catalog;
 use super::clock::now;
 use super::delivery::{Deliveries, Delivery};
@@ -32,8 +34,8 @@ use crate::sys::linux::peer::Peer;
 
 /// What the requests are answered from.
 pub struct Api {
-    /// Secrets and services.
-    pub catalog: Arc<Catalog>,
+    /// Secrets and services, behind their lock.
+    pub lock: Arc<Autolock>,
     /// The containers that hold secrets.
     pub deliveries: Arc<Deliveries>,
     /// What happened.
@@ -106,6 +108,8 @@ impl Api {
             ("POST", ["secrets", reference, "update"]) => secrets::relabel(self, reference, call).await,
 
             ("POST", ["runsecrets", "v1", "secrets", "prune"]) => secrets::prune(self, call).await,
+            ("POST", ["runsecrets", "v1", "unlock"]) => unlock::unlock(self, call).await,
+            ("POST", ["runsecrets", "v1", "autolock"]) => unlock::autolock(self, call).await,
             ("GET", ["runsecrets", "v1", "ps"]) => services::ps(self, None).await,
             ("GET", ["runsecrets", "v1", "services"]) => services::list(self, call).await,
             ("POST", ["runsecrets", "v1", "services", "create"]) => services::create(self, call).await,
@@ -125,7 +129,7 @@ impl Api {
         &self,
         work: impl FnOnce(&Catalog) -> Result<T, ApiError> + Send + 'static,
     ) -> Result<T, ApiError> {
-        let catalog = self.catalog.clone();
+        let catalog = self.lock.catalog()?;
         tokio::task::spawn_blocking(move || work(&catalog)).await.unwrap_or_else(|_| Err(lost_thread()))
     }
 

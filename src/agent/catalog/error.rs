@@ -114,7 +114,9 @@ impl CatalogError {
             Self::OutOfSequence => Status::OutOfSequence,
             Self::InUse { .. } => Status::InUse,
             Self::Seal(SealError::Encoding | SealError::NotGranted) => Status::Invalid,
-            Self::Seal(SealError::WrongRootKey | SealError::Damaged { .. }) => Status::Corrupt,
+            Self::Seal(SealError::WrongRootKey | SealError::WrongUnlockKey | SealError::Damaged { .. }) => {
+                Status::Corrupt
+            }
             Self::Seal(SealError::Random(_) | SealError::Memory(_)) => Status::Store,
             Self::Store(StoreError::Damaged { .. } | StoreError::Outdated { .. }) => Status::Corrupt,
             Self::Store(StoreError::TooLong { .. }) => Status::Invalid,

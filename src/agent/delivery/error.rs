@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use crate::agent::autolock::Locked;
 use crate::agent::catalog::CatalogError;
 use crate::deliver::DeliverError;
 use crate::model::{escaped, escaped_line};
@@ -32,6 +33,8 @@ pub enum DeliveryError {
     },
     /// The container is in the agent's mount namespace: its secrets would show on the host.
     HostMountNamespace,
+    /// The agent is locked.
+    Locked(Locked),
     /// There is no such service.
     NoService(String),
     /// Policy says no.
@@ -70,6 +73,7 @@ impl fmt::Display for DeliveryError {
             Self::HostMountNamespace => f.write_str(
                 "the container shares the host's mount namespace, so its secrets would show on the host; give it a mount namespace of its own",
             ),
+            Self::Locked(locked) => write!(f, "{locked}"),
             Self::NoService(name) => write!(
                 f,
                 "service '{}' not found; create it with `runsecrets service create --name {}`",
@@ -101,6 +105,12 @@ impl std::error::Error for DeliveryError {}
 impl From<ChannelError> for DeliveryError {
     fn from(error: ChannelError) -> Self {
         Self::Exchange(error)
+    }
+}
+
+impl From<Locked> for DeliveryError {
+    fn from(locked: Locked) -> Self {
+        Self::Locked(locked)
     }
 }
 

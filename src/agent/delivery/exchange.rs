@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
+use crate::agent::catalog::Catalog;
 use crate::agent::clock;
 use crate::agent::events::Kind;
 use crate::deliver::DeliverError;
@@ -68,7 +69,8 @@ impl Deliveries {
         }
         let (process, started) = self.identify(fds)?;
         let pid = process.pid();
-        let service = self.service(&request)?;
+        let catalog = self.lock.catalog()?;
+        let service = service(&catalog, &request)?;
         let authorized = authorize(peer, &request.container, &request.claim, &service, token_matches)?;
         let key = Key { id: request.container.clone(), bundle: PathBuf::from(&request.bundle) };
         let place = match self.reserve(&key, &process, started)? {
@@ -77,7 +79,7 @@ impl Deliveries {
         };
 
         let maps = IdMaps::of(&process)?;
-        let empty = self.make_room(&authorized, request.mount_label.as_deref())?;
+        let empty = self.make_room(&catalog, &authorized, request.mount_label.as_deref())?;
 
         let surroundings = surroundings(channel)?;
         let (users, groups) = ask_for_owners(channel, authorized.grants())?;
@@ -92,7 +94,7 @@ impl Deliveries {
         if plan.mounts.is_empty() {
             return Ok(channel.send(&AgentReply::Nothing, &[])?);
         }
-        let (filled, secrets) = self.fill(empty, &authorized, &plan)?;
+        let (filled, secrets) = self.fill(&catalog, empty, &authorized, &plan)?;
         let delivery = Delivery {
             id: key.id.clone(),
             service: service.name.clone(),
@@ -138,22 +140,17 @@ impl Deliveries {
         Ok((process, started))
     }
 
-    /// The claimed service, by its whole name: what else the catalog would take for it (an id, a prefix) is no claim.
-    fn service(&self, request: &Deliver) -> Result<Service, DeliveryError> {
-        let name = &request.claim.service;
-        let service = self.catalog.service(name.as_str());
-        service
-            .ok()
-            .filter(|service| service.name.folded() == name.folded())
-            .ok_or_else(|| DeliveryError::NoService(name.to_string()))
-    }
-
     /// The file system for what is granted, made while the hook looks at the container.
-    fn make_room(&self, authorized: &Authorized, label: Option<&str>) -> Result<Empty, DeliveryError> {
+    fn make_room(
+        &self,
+        catalog: &Catalog,
+        authorized: &Authorized,
+        label: Option<&str>,
+    ) -> Result<Empty, DeliveryError> {
         let grants = authorized.grants();
         let mut sizes = Vec::with_capacity(grants.as_slice().len());
         for grant in grants.as_slice() {
-            let info = self.catalog.secret(grant.source.as_str())?;
+            let info = catalog.secret(grant.source.as_str())?;
             sizes.push(info.current().map_or(0, |version| version.size));
         }
         let room = Room::of(grants, &sizes);
@@ -165,6 +162,7 @@ impl Deliveries {
 
     fn fill(
         &self,
+        catalog: &Catalog,
         empty: Empty,
         authorized: &Authorized,
         plan: &FillPlan,
@@ -173,7 +171,7 @@ impl Deliveries {
         let mut secrets = Vec::with_capacity(grants.len());
         let filled = empty.fill(plan, &self.stage, |index| {
             let grant = grants.get(index).ok_or(DeliveryError::OutOfTurn)?;
-            let (info, version, value) = self.catalog.open_value(authorized, grant)?;
+            let (info, version, value) = catalog.open_value(authorized, grant)?;
             secrets.push(Delivered { id: info.id, name: info.name, version, target: grant.target.clone() });
             Ok::<_, DeliveryError>(value)
         })?;
@@ -217,6 +215,13 @@ fn unexpected(message: HookRequest) -> DeliveryError {
         HookRequest::Failed { reason } => DeliveryError::HookFailed(reason),
         _ => DeliveryError::OutOfTurn,
     }
+}
+
+/// The claimed service, by its whole name: what else the catalog would take for it (an id, a prefix) is no claim.
+fn service(catalog: &Catalog, request: &Deliver) -> Result<Service, DeliveryError> {
+    let name = &request.claim.service;
+    let found = catalog.service(name.as_str()).ok().filter(|service| service.name.folded() == name.folded());
+    found.ok_or_else(|| DeliveryError::NoService(name.to_string()))
 }
 
 fn surroundings(channel: &Channel) -> Result<Surroundings, DeliveryError> {

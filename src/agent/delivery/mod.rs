@@ -26,7 +26,7 @@ use crate::deliver::linux::{Medium, Stage};
 use crate::model::{ContainerId, Id, SecretName, ServiceName, Target, Timestamp};
 use crate::sys::linux::pidfd::MountNamespace;
 
-use super::catalog::Catalog;
+use super::autolock::Autolock;
 use super::events::Events;
 pub use error::DeliveryError;
 use held::{Held, Key};
@@ -81,7 +81,7 @@ pub struct Settings {
 
 /// The containers that hold secrets.
 pub struct Deliveries {
-    catalog: Arc<Catalog>,
+    lock: Arc<Autolock>,
     events: Arc<Events>,
     medium: Medium,
     stage: Stage,
@@ -98,7 +98,7 @@ impl Deliveries {
     /// # Errors
     /// [`DeliveryError`] when no file system in RAM can be made, or the run directory cannot be used.
     pub fn new(
-        catalog: Arc<Catalog>,
+        lock: Arc<Autolock>,
         events: Arc<Events>,
         run_dir: &Path,
         settings: &Settings,
@@ -111,7 +111,7 @@ impl Deliveries {
         let records = Records::open(run_dir)?;
         tracing::info!(filesystem = %medium.protection(), detached_clones = matches!(stage, Stage::Detached), "delivery is ready");
         let deliveries = Arc::new(Self {
-            catalog,
+            lock,
             events,
             medium,
             stage,
