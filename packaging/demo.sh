@@ -43,7 +43,9 @@ step "A root file system of busybox, and a bundle whose only mention of secrets 
 bundle="$place/bundle"
 mkdir -p "$bundle/rootfs"/{bin,etc,proc,dev,sys,run,tmp}
 cp "$(command -v busybox)" "$bundle/rootfs/bin/"
-for applet in sh ls cat sleep; do ln -s busybox "$bundle/rootfs/bin/$applet"; done
+echo "root:x:0:0:root:/:/bin/sh" >"$bundle/rootfs/etc/passwd"
+echo "root:x:0:" >"$bundle/rootfs/etc/group"
+for applet in sh ls cat grep sleep; do ln -s busybox "$bundle/rootfs/bin/$applet"; done
 cat >"$bundle/config.json" <<JSON
 {"ociVersion": "1.0.2",
  "process": {"user": {"uid": 0, "gid": 0}, "args": ["sleep", "1000"], "env": ["PATH=/bin"], "cwd": "/", "noNewPrivileges": true},
@@ -68,9 +70,9 @@ listing=$(show incontainer redis ls -l /run/secrets); echo "$listing"
 has "$listing" "^-r--r--r-- .* 22 .* my_secret_data$"
 text=$(show incontainer redis cat /run/secrets/my_secret_data); echo "$text"
 has "$text" "^$value$"
-show incontainer redis cat /proc/self/mountinfo | grep /run/secrets | tee "$place/mount"
+mount=$(show incontainer redis grep /run/secrets /proc/self/mountinfo); echo "$mount"
 # ramfs, which cannot be swapped either, where the kernel has no noswap (before 6.4).
-has "$(cat "$place/mount")" " ro,nosuid,nodev,noexec,.*( - tmpfs .*noswap| - ramfs )"
+has "$mount" " ro,nosuid,nodev,noexec,.*( - tmpfs .*noswap| - ramfs )"
 holders=$(show runsecrets service ps redis); echo "$holders"
 has "$holders" "^redis +redis .* my_secret_data "
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-use super::arguments::Options;
+use super::arguments::{Dialect, Options};
 use super::error::WrapperError;
 
 /// Where runtimes are looked for: not in `PATH`, which an engine may have from anywhere.
@@ -78,6 +78,11 @@ pub(super) fn hook(options: &Options) -> Result<PathBuf, WrapperError> {
         }
     }
     Ok(real)
+}
+
+/// How `runtime` reads its command line.
+pub(super) fn dialect(runtime: &Path) -> Dialect {
+    if is_crun(runtime) { Dialect::Argp } else { Dialect::Go }
 }
 
 fn is_executable(path: &Path) -> bool {

@@ -212,8 +212,8 @@ fn create_from_a_file(target: &Target) {
 /// TestSecretCreateErrors.
 fn create_refusals(target: &Target) {
     target
-        .secret(&["create", "x", "/nonexistent"])
-        .fails("error reading from /nonexistent: open /nonexistent: no such file or directory");
+        .secret(&["create", "x", "/no/such/file"])
+        .fails("error reading from /no/such/file: open /no/such/file: no such file or directory");
     target.secret(&["create", "x", "/"]).fails("error reading from /: read /: is a directory");
     target.secret(&["create", "x", "/dev/null"]).fails("error reading from /dev/null: data is empty");
     target.secret(&["create", "x"]).fails("secret file is required");

@@ -66,7 +66,7 @@ const SAME: &[&[&str]] = &[
     &["secret", "rm", "nope", "gone"],
     &["secret", "create", "s2", "/etc/hostname"],
     &["secret", "create", "a/b", "/etc/hostname"],
-    &["secret", "create", "x", "/nonexistent"],
+    &["secret", "create", "x", "/no/such/file"],
     &["secret", "create", "x", "-"],
     &["secret", "create", "x"],
     &["events", "--since", "0", "--until", "1", "--filter", "type=secret"],
