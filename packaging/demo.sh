@@ -6,20 +6,21 @@ set -euo pipefail
 
 place=$(mktemp -d)
 chmod 755 "$place"
-# Copies that are root's: the wrapper refuses a hook that somebody else could have changed, as in a user's own checkout.
-install -D -t "$place/programs" "$1/runsecrets" "$1/runsecrets-agent" "$1/runsecrets-runtime" "$2"
-programs="$place/programs"
-hook="$programs/runsecrets-hook"
 agent=
 cleanup() {
     status=$?
     for id in redis redis-again; do runc --root "$place/runc" delete --force "$id" >/dev/null 2>&1 || true; done
     [ -z "$agent" ] || { kill "$agent" 2>/dev/null && wait "$agent" 2>/dev/null || true; }
-    [ "$status" = 0 ] || { echo; echo "FAILED; the agent said:"; cat "$place/agent.log"; }
+    [ "$status" = 0 ] || { echo; echo "FAILED; the agent said:"; cat "$place/agent.log" || true; }
     rm -rf "$place"
     exit "$status"
 }
 trap cleanup EXIT
+
+# Copies that are root's: the wrapper refuses a hook that somebody else could have changed, as in a user's own checkout.
+install -D -t "$place/programs" "$1/runsecrets" "$1/runsecrets-agent" "$1/runsecrets-runtime" "$2"
+programs="$place/programs"
+hook="$programs/runsecrets-hook"
 
 step() { printf '\n\033[1m# %s\033[0m\n' "$*"; }
 # Shows a command as it would be typed, runs it, and shows what it says.
