@@ -17,6 +17,10 @@ on_each_runtime!(
     the_operator_may_claim_for_the_container,
     unknown_fields_mode_and_owner_survive,
     a_second_start_adds_nothing,
+    no_way_of_writing_it_gets_past_the_hook,
+    another_config_is_refused_only_if_it_claims,
+    a_socket_as_standard_error_is_no_obstacle,
+    a_link_stays_a_link,
     refusals_are_one_line_and_change_nothing,
     everything_else_is_the_real_runtimes,
 );
@@ -159,6 +163,102 @@ fn a_second_start_adds_nothing(runtime: Runtime) {
             assert_eq!(bundle.config["hooks"][stage].as_array().unwrap().len(), 1);
         }
     }
+}
+
+/// What a runtime understands and the wrapper does not would start a container without its secrets. Here no agent is up,
+/// so that a container that starts is one that no hook was asked about.
+fn no_way_of_writing_it_gets_past_the_hook(runtime: Runtime) {
+    let mut bed = bed(runtime);
+    bed.agent.stop();
+    let bundle = bare().claiming("web").running(&["true"]);
+    let path = bundle.write();
+    let root = tempfile::tempdir().unwrap();
+    let (b, r) = (path.to_str().unwrap(), root.path().to_str().unwrap());
+    let both = [
+        vec!["run", "--bundle", b, "c"],
+        vec!["run", "-b", b, "c"],
+        vec!["--rootless", "false", "run", "--bundle", b, "c"],
+        vec!["--debug", "--log-format", "json", "run", "--pid-file", "create", "--bundle", b, "c"],
+    ];
+    let own = match runtime {
+        Runtime::Runc => [
+            vec!["-root", r, "run", "-bundle", b, "c"],
+            vec!["-debug", "-log-format=text", "run", "-no-new-keyring", "-b", b, "c"],
+        ],
+        Runtime::Crun => [vec!["--roo", r, "run", "--bund", b, "c"], vec!["--log-f", "text", "run", "-db", b, "c"]],
+    };
+    for arguments in both.iter().chain(&own) {
+        let mut command = runtime.command_of(&wrapper(&bed, ""), root.path());
+        let output = command.current_dir(root.path()).args(arguments).stdin(Stdio::null()).output().unwrap();
+        let said = testbed::words(&output);
+        assert!(!output.status.success() && said.contains("cannot reach the agent"), "{arguments:?}: {said}");
+        let delete = ["delete", "--force", "c"];
+        let _ = runtime.command_of(&runtime.path(), root.path()).args(delete).output().unwrap();
+    }
+}
+
+fn another_config_is_refused_only_if_it_claims(runtime: Runtime) {
+    let bed = bed(runtime);
+    let claiming = bare().claiming("web").running(&["true"]);
+    let bundle = bare().running(&["true"]);
+    let (other, path) = (claiming.write().join("config.json"), bundle.write());
+    let root = tempfile::tempdir().unwrap();
+    let run = |config: &Path| {
+        let mut command = runtime.command_of(&wrapper(&bed, ""), root.path());
+        command.arg("run").arg("--bundle").arg(&path).arg(format!("--config={}", config.display())).arg("c");
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    let refused = run(&other);
+    let said = testbed::words(&refused);
+    if runtime == Runtime::Runc {
+        assert!(!refused.status.success() && said.contains("flag provided but not defined: -config"), "{said}");
+        return;
+    }
+    assert!(refused.status.code() == Some(1) && said.contains("is not its bundle's config.json"), "{said}");
+    let passed = run(&path.join("config.json"));
+    assert!(passed.status.success(), "{}", testbed::words(&passed));
+
+    // The very word is the bundle's file, whatever lies in the working directory.
+    let mut command = runtime.command_of(&wrapper(&bed, ""), root.path());
+    command.current_dir(&path).args(["run", "--config", "config.json", "--bundle"]).arg(claiming.path()).arg("c");
+    assert!(command.stdin(Stdio::null()).output().unwrap().status.success());
+    assert!(config(&claiming).contains("\"create-runtime\""), "crun has started it without our hook");
+}
+
+/// crun opens what `run.oci.hooks.stderr` names by its path, and a socket cannot be opened so.
+fn a_socket_as_standard_error_is_no_obstacle(runtime: Runtime) {
+    let bed = bed(runtime);
+    let bundle = bare().claiming("web");
+    let (path, root) = (bundle.write(), tempfile::tempdir().unwrap());
+    let (_ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+    let call = || runtime.command_of(&wrapper(&bed, ""), root.path());
+    let mut run = call();
+    run.args(["run", "--detach", "--bundle"]).arg(&path).arg("c").stdin(Stdio::null()).stdout(Stdio::null());
+    let started = run.stderr(std::os::fd::OwnedFd::from(theirs)).status().unwrap();
+    let read = call().args(["exec", "c", "cat", "/run/secrets/key"]).stdin(Stdio::null()).output().unwrap();
+    let _ = call().args(["delete", "--force", "c"]).output().unwrap();
+    assert!(started.success(), "not started");
+    assert_eq!(testbed::words(&read), "k");
+}
+
+fn a_link_stays_a_link(runtime: Runtime) {
+    let bed = bed(runtime);
+    let bundle = bare().claiming("web");
+    let path = bundle.write();
+    let (link, target) = (path.join("config.json"), bed.place.path("config.json"));
+    std::fs::rename(&link, &target).unwrap();
+    std::fs::set_permissions(&target, PermissionsExt::from_mode(0o600)).unwrap();
+    std::os::unix::fs::symlink(&target, &link).unwrap();
+    let root = tempfile::tempdir().unwrap();
+    let mut command = runtime.command_of(&wrapper(&bed, ""), root.path());
+    command.args(["create", "--bundle"]).arg(&path).arg("c");
+    let status = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).status().unwrap();
+    assert!(status.success());
+    let delete = ["delete", "--force", "c"];
+    assert!(runtime.command_of(&runtime.path(), root.path()).args(delete).status().unwrap().success());
+    assert_eq!(std::fs::read_link(&link).unwrap(), target);
+    assert_eq!(std::fs::symlink_metadata(&target).unwrap().mode() & 0o7777, 0o600);
+    assert!(config(&bundle).contains("\"create-runtime\""));
 }
 
 /// The wrapper with these options, told to create a container from `bundle`.

@@ -40,17 +40,24 @@ pub(super) fn deliver(arguments: &Arguments) -> Result<(), HookError> {
     agent.tell(&HookRequest::Deliver(request), &[init.as_fd()])?;
     trace.step("claim");
 
-    init.enter_mount_namespace()
-        .map_err(|cause| HookError::Enter { cause })
-        .and_then(|()| attach(&agent, &rootfs(bundle, &config)?, &mut trace))
+    enter(&init, &rootfs(bundle, &config)?)
+        .and_then(|rootfs| attach(&agent, &rootfs, &mut trace))
         .inspect_err(|error| agent.lament(error))
 }
 
+/// Enters the container's mount namespace, and opens its root file system there: by the path that the runtime uses, from
+/// the root that the runtime has (a runtime in a chroot has another one than the namespace).
+fn enter(init: &Process, rootfs: &Path) -> Result<Dir, HookError> {
+    let root = init.root().map_err(|cause| HookError::Init { pid: init.pid(), cause })?;
+    init.enter_mount_namespace().map_err(|cause| HookError::Enter { cause })?;
+    let opened = Dir::from(root).directory_in_root(rootfs);
+    opened.map_err(|cause| HookError::Rootfs { path: rootfs.to_owned(), cause })
+}
+
 /// Asks for the mounts of a claim that has been made, and attaches them. In the container's mount namespace.
-fn attach(agent: &Agent, rootfs: &Path, trace: &mut Trace) -> Result<(), HookError> {
-    let rootfs = Dir::root(rootfs).map_err(|cause| HookError::Rootfs { path: rootfs.to_owned(), cause })?;
-    let existing = Existing::below(&rootfs)?;
-    let layout = existing.layout(&rootfs)?;
+fn attach(agent: &Agent, rootfs: &Dir, trace: &mut Trace) -> Result<(), HookError> {
+    let existing = Existing::below(rootfs)?;
+    let layout = existing.layout(rootfs)?;
     trace.step("enter");
 
     let keep = match &layout {
@@ -60,7 +67,7 @@ fn attach(agent: &Agent, rootfs: &Path, trace: &mut Trace) -> Result<(), HookErr
     let surroundings = Surroundings { layout, mounts: existing.places() };
     let mut answer = agent.ask(&HookRequest::Surroundings(surroundings))?;
     if let (AgentReply::Lookup { users, groups }, _) = &answer {
-        let (users, groups) = look_up(&rootfs, users, groups)?;
+        let (users, groups) = look_up(rootfs, users, groups)?;
         answer = agent.ask(&HookRequest::Owners { users, groups })?;
     }
     trace.step("ask");
@@ -68,7 +75,7 @@ fn attach(agent: &Agent, rootfs: &Path, trace: &mut Trace) -> Result<(), HookErr
     let attached = match answer {
         (AgentReply::Nothing, _) => return Ok(()),
         (AgentReply::Mounts { mounts, root }, fds) if mounts.len() == fds.len() => {
-            Attached::attach(&rootfs, root, &mounts, &fds, &keep)?
+            Attached::attach(rootfs, root, &mounts, &fds, &keep)?
         }
         _ => return Err(HookError::Unexpected),
     };

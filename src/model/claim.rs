@@ -1,11 +1,10 @@
 //! How a container says which service it is.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::error::ModelError;
 use super::name::ServiceName;
+use super::text::text_type;
 
 /// The longest container id, in bytes (runc's own bound).
 const MAX_CONTAINER_ID: usize = 1024;
@@ -26,32 +25,9 @@ impl ContainerId {
             (1..=MAX_CONTAINER_ID).contains(&text.len()) && text.bytes().all(allowed) && text != "." && text != "..";
         if fine { Ok(Self(text.to_owned())) } else { Err(ModelError::ContainerIdInvalid) }
     }
-
-    /// The id's text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
-impl fmt::Display for ContainerId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for ContainerId {
-    type Error = ModelError;
-
-    fn try_from(text: String) -> Result<Self, ModelError> {
-        Self::parse(&text)
-    }
-}
-
-impl From<ContainerId> for String {
-    fn from(id: ContainerId) -> String {
-        id.0
-    }
-}
+text_type!(ContainerId);
 
 /// Where a claim was found; the operator's routes are worth more than what an image can carry.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,10 +1,9 @@
 //! Ids of secrets and services: 25 base36 characters, as Docker's are, from random bytes that the caller brings.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::error::ModelError;
+use super::text::text_type;
 
 /// Random bytes that go into an id: 129 bits are used.
 pub const ID_ENTROPY: usize = 17;
@@ -47,32 +46,9 @@ impl Id {
             Err(ModelError::IdInvalid)
         }
     }
-
-    /// The id's text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
-impl fmt::Display for Id {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for Id {
-    type Error = ModelError;
-
-    fn try_from(text: String) -> Result<Self, ModelError> {
-        Self::parse(&text)
-    }
-}
-
-impl From<Id> for String {
-    fn from(id: Id) -> String {
-        id.0
-    }
-}
+text_type!(Id);
 
 #[cfg(test)]
 mod tests {

@@ -1,10 +1,9 @@
 //! Names of secrets and services: Docker's rules, checked once.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::error::ModelError;
+use super::text::text_type;
 
 /// The longest name of a secret, in bytes.
 pub const MAX_SECRET_NAME: usize = 64;
@@ -68,37 +67,6 @@ impl ServiceName {
     pub fn folded(&self) -> String {
         self.0.to_ascii_lowercase()
     }
-}
-
-macro_rules! text_type {
-    ($name:ident) => {
-        impl $name {
-            /// The name as it was given.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = ModelError;
-
-            fn try_from(text: String) -> Result<Self, ModelError> {
-                Self::parse(&text)
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(name: $name) -> String {
-                name.0
-            }
-        }
-    };
 }
 
 text_type!(SecretName);

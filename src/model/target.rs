@@ -1,11 +1,10 @@
 //! Where in the container a secret's file stands, normalised so that two spellings of one place compare equal.
 //! Purely lexical: symbolic links are refused later, when the path is walked.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use super::error::ModelError;
+use super::text::text_type;
 
 /// The directory of targets that are not absolute.
 pub const SECRETS_DIR: &str = "/run/secrets";
@@ -52,11 +51,6 @@ impl Target {
         }
     }
 
-    /// The path from the container's root, with its leading slash.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
     /// The path below [`SECRETS_DIR`], if it lies there.
     pub fn below_secrets_dir(&self) -> Option<&str> {
         self.0.strip_prefix(SECRETS_DIR)?.strip_prefix('/')
@@ -73,25 +67,7 @@ fn is_within(path: &str, tree: &str) -> bool {
     path.strip_prefix(tree).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-impl fmt::Display for Target {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
-}
-
-impl TryFrom<String> for Target {
-    type Error = ModelError;
-
-    fn try_from(text: String) -> Result<Self, ModelError> {
-        Self::parse(&text)
-    }
-}
-
-impl From<Target> for String {
-    fn from(target: Target) -> String {
-        target.0
-    }
-}
+text_type!(Target);
 
 #[cfg(test)]
 mod tests {

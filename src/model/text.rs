@@ -1,6 +1,40 @@
-//! How text from outside is shown: escaped and shortened, so that it can neither forge a log line nor flood one.
+//! How text from outside is checked and shown: escaped and shortened, so that it can neither forge a log line nor flood one.
 
 use std::fmt::Write;
+
+/// What every type has that is a checked text: it is read as text, shown as text, and made from text by its own `parse`.
+macro_rules! text_type {
+    ($name:ident) => {
+        impl $name {
+            /// The text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = ModelError;
+
+            fn try_from(text: String) -> Result<Self, ModelError> {
+                Self::parse(&text)
+            }
+        }
+
+        impl From<$name> for String {
+            fn from(text: $name) -> String {
+                text.0
+            }
+        }
+    };
+}
+
+pub(super) use text_type;
 
 /// The most characters of foreign text that a message shows.
 const SHOWN: usize = 128;

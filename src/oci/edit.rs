@@ -21,8 +21,8 @@ pub struct Additions {
     pub hook: PathBuf,
     /// Arguments after the stage's.
     pub arguments: Vec<String>,
-    /// Whether the runtime is crun.
-    pub crun: bool,
+    /// Whether crun is to be told to show what a hook says on its own standard error.
+    pub show_on_stderr: bool,
 }
 
 /// A config.json that cannot be edited.
@@ -68,7 +68,7 @@ pub fn add_hooks(config: &mut Value, additions: &Additions) -> Result<bool, Edit
             changed = true;
         }
     }
-    if additions.crun && changed {
+    if additions.show_on_stderr && changed {
         let annotations = object(member(top, "annotations", || Value::Object(Map::new())), "annotations")?;
         annotations.entry(CRUN_STDERR).or_insert_with(|| Value::String("/dev/stderr".to_owned()));
     }
@@ -112,7 +112,7 @@ mod tests {
 
     fn additions() -> Additions {
         let arguments = vec!["--run-dir".to_owned(), "/r".to_owned()];
-        Additions { hook: PathBuf::from("/usr/libexec/runsecrets/runsecrets-hook"), arguments, crun: false }
+        Additions { hook: PathBuf::from("/usr/libexec/runsecrets/runsecrets-hook"), arguments, show_on_stderr: false }
     }
 
     fn edited(text: &str, additions: &Additions) -> Result<String, EditError> {
@@ -150,7 +150,7 @@ mod tests {
 
     #[test]
     fn crun_is_told_where_to_show_what_a_hook_says_unless_it_has_been() {
-        let crun = Additions { crun: true, ..additions() };
+        let crun = Additions { show_on_stderr: true, ..additions() };
         assert!(edited("{}", &crun).unwrap().contains(r#""annotations":{"run.oci.hooks.stderr":"/dev/stderr"}"#));
         let own = r#"{"annotations":{"run.oci.hooks.stderr":"/own"}}"#;
         assert!(edited(own, &crun).unwrap().starts_with(r#"{"annotations":{"run.oci.hooks.stderr":"/own"},"#));

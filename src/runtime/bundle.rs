@@ -20,9 +20,9 @@ fn path(bundle: &Path) -> PathBuf {
     bundle.join("config.json")
 }
 
-/// The text of `bundle`'s config.json.
-pub(super) fn read(bundle: &Path) -> Result<Vec<u8>, WrapperError> {
-    let path = path(bundle);
+/// The text of `bundle`'s config.json, or of the file that the runtime is told to read in its place.
+pub(super) fn read(bundle: &Path, instead: Option<&Path>) -> Result<Vec<u8>, WrapperError> {
+    let path = instead.map_or_else(|| path(bundle), Path::to_owned);
     let mut text = Vec::new();
     let read = File::open(&path).and_then(|file| file.take(MAX_CONFIG as u64 + 1).read_to_end(&mut text));
     read.map_err(|cause| WrapperError::Read { path, cause })?;
@@ -33,6 +33,16 @@ pub(super) fn read(bundle: &Path) -> Result<Vec<u8>, WrapperError> {
 pub(super) fn claims(text: &[u8]) -> Result<bool, WrapperError> {
     let config = Config::parse(text).map_err(|cause| WrapperError::Config { path: "config.json".into(), cause })?;
     Ok(config.annotations.contains_key(SERVICE))
+}
+
+/// Refuses a claim in another file than the bundle's own: the hook reads that one, and would judge another container.
+pub(super) fn is_its_own(bundle: &Path, instead: Option<&Path>) -> Result<(), WrapperError> {
+    let Some(other) = instead else { return Ok(()) };
+    let resolved = |path: &Path| std::fs::canonicalize(path).ok();
+    if resolved(other).is_some_and(|other| Some(other) == resolved(&path(bundle))) {
+        return Ok(());
+    }
+    Err(WrapperError::OtherConfig { path: other.to_owned() })
 }
 
 /// Adds our hooks to `bundle`'s config.json, whose text is `text`. The file keeps its owner and mode; it is as it was
@@ -48,14 +58,19 @@ pub(super) fn add_hooks(bundle: &Path, text: &[u8], additions: &Additions) -> Re
     if !changed {
         return Ok(());
     }
-    let fresh = bundle.join(FRESH);
-    replace(&path, &fresh, &config).map_err(|cause| {
+    replace(&path, &config).map_err(|cause| WrapperError::Write { path, cause })
+}
+
+/// Where config.json is a link, what it leads to is replaced, with its own owner and mode, and the link stays.
+fn replace(path: &Path, config: &Value) -> io::Result<()> {
+    let path = std::fs::canonicalize(path)?;
+    let fresh = path.with_file_name(FRESH);
+    write(&path, &fresh, config).inspect_err(|_| {
         let _ = std::fs::remove_file(&fresh);
-        WrapperError::Write { path, cause }
     })
 }
 
-fn replace(path: &Path, fresh: &Path, config: &Value) -> io::Result<()> {
+fn write(path: &Path, fresh: &Path, config: &Value) -> io::Result<()> {
     let old = std::fs::symlink_metadata(path)?;
     // What a killed wrapper left is nobody's.
     match std::fs::remove_file(fresh) {

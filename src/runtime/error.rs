@@ -28,6 +28,8 @@ pub(super) enum WrapperError {
     Read { path: PathBuf, cause: io::Error },
     /// config.json is none.
     Config { path: PathBuf, cause: OciError },
+    /// The runtime is told to read another file than the bundle's config.json.
+    OtherConfig { path: PathBuf },
     /// config.json could not be edited.
     Edit { path: PathBuf, cause: EditError },
     /// config.json could not be written.
@@ -75,6 +77,11 @@ impl fmt::Display for WrapperError {
             }
             Self::Read { path, cause } => write!(f, "cannot read '{}': {cause}; is the bundle complete?", shown(path)),
             Self::Config { path, cause } => write!(f, "cannot use '{}': {cause}", shown(path)),
+            Self::OtherConfig { path } => write!(
+                f,
+                "'{}' claims a service and is not its bundle's config.json; put it there and leave --config out",
+                shown(path)
+            ),
             Self::Edit { path, cause } => write!(f, "cannot edit '{}': {cause}", shown(path)),
             Self::Write { path, cause } => write!(f, "cannot write '{}': {cause}; it is as it was", shown(path)),
             Self::Exec { runtime, cause } => write!(f, "cannot start '{}': {cause}", shown(runtime)),

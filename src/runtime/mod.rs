@@ -17,7 +17,7 @@ use std::process::{Command, ExitCode};
 
 use crate::model::ServiceName;
 use crate::oci::Additions;
-use arguments::{Invocation, Options};
+use arguments::{Dialect, Invocation, Options};
 use error::WrapperError;
 
 /// Runs the program.
@@ -29,34 +29,37 @@ pub fn main() -> ExitCode {
         Ok(split) => split,
         Err(error) => return report(&error, &Invocation::default()),
     };
-    let invocation = Invocation::scan(rest);
+    let runtime = programs::runtime(&own_name, &options);
+    let dialect = runtime.as_ref().map_or(Dialect::Go, |runtime| programs::dialect(runtime));
+    let invocation = Invocation::scan(rest, dialect);
     // Returns only if the real runtime could not be started.
-    let error = run(&own_name, &options, &invocation, rest).unwrap_or_else(|error| error);
+    let error = runtime.and_then(|runtime| run(&runtime, &options, &invocation, rest)).unwrap_or_else(|error| error);
     report(&error, &invocation)
 }
 
 /// The policy of the wrapper; on success it does not return.
 fn run(
-    own_name: &OsString,
+    runtime: &Path,
     options: &Options,
     invocation: &Invocation,
     arguments: &[OsString],
 ) -> Result<WrapperError, WrapperError> {
-    let runtime = programs::runtime(own_name, options)?;
     if let Some(bundle) = invocation.bundle() {
-        let config = bundle::read(&bundle)?;
+        let config = bundle::read(&bundle, invocation.config.as_deref())?;
         if options.service.is_some() || bundle::claims(&config)? {
+            bundle::is_its_own(&bundle, invocation.config.as_deref())?;
             let hook = programs::hook(options)?;
             let additions = Additions {
                 hook,
                 arguments: hook_arguments(options.service.as_ref(), options.run_dir().as_deref())?,
-                crun: programs::is_crun(&runtime),
+                // crun refuses the container where it cannot open the file that it is told.
+                show_on_stderr: programs::is_crun(runtime) && programs::stderr_opens(),
             };
             bundle::add_hooks(&bundle, &config, &additions)?;
         }
     }
-    let cause = Command::new(&runtime).arg0(runtime.file_name().unwrap_or(own_name)).args(arguments).exec();
-    Ok(WrapperError::Exec { runtime, cause })
+    let cause = Command::new(runtime).arg0(runtime.file_name().unwrap_or(runtime.as_os_str())).args(arguments).exec();
+    Ok(WrapperError::Exec { runtime: runtime.to_owned(), cause })
 }
 
 fn hook_arguments(service: Option<&ServiceName>, run_dir: Option<&Path>) -> Result<Vec<String>, WrapperError> {

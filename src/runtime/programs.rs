@@ -3,12 +3,12 @@
 use std::ffi::OsString;
 use std::fs;
 use std::io;
-use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-use super::arguments::Options;
+use super::arguments::{Dialect, Options};
 use super::error::WrapperError;
 
 /// Where runtimes are looked for: not in `PATH`, which an engine may have from anywhere.
@@ -49,9 +49,17 @@ fn not_itself(path: PathBuf) -> Result<PathBuf, WrapperError> {
     }
 }
 
-/// Whether `runtime` is crun, by its name.
+/// Whether `runtime` is crun, by its name or by that of what it is a link to.
 pub(super) fn is_crun(runtime: &Path) -> bool {
-    runtime.file_name().is_some_and(|name| name.to_string_lossy().contains("crun"))
+    let named = |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().contains("crun"));
+    named(runtime) || fs::canonicalize(runtime).is_ok_and(|real| named(&real))
+}
+
+/// Whether what stands as standard error can be opened by its path, as crun does it: a socket cannot (a unit's that logs
+/// to the journal), nor a pipe that nobody reads.
+pub(super) fn stderr_opens() -> bool {
+    let flags = libc::O_NONBLOCK | libc::O_NOCTTY;
+    fs::OpenOptions::new().append(true).custom_flags(flags).open("/dev/stderr").is_ok()
 }
 
 /// The hook, if nobody but root could have changed it.
@@ -80,6 +88,26 @@ pub(super) fn hook(options: &Options) -> Result<PathBuf, WrapperError> {
     Ok(real)
 }
 
+/// How `runtime` reads its command line.
+pub(super) fn dialect(runtime: &Path) -> Dialect {
+    if is_crun(runtime) { Dialect::Argp } else { Dialect::Go }
+}
+
 fn is_executable(path: &Path) -> bool {
     fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crun_is_known_under_another_name() {
+        let place = tempfile::tempdir().unwrap();
+        let (crun, link, other) = (place.path().join("crun-1.2"), place.path().join("oci"), place.path().join("runc"));
+        fs::write(&crun, "").unwrap();
+        std::os::unix::fs::symlink(&crun, &link).unwrap();
+        fs::write(&other, "").unwrap();
+        assert!(is_crun(&crun) && dialect(&link) == Dialect::Argp && dialect(&other) == Dialect::Go);
+    }
 }

@@ -66,7 +66,7 @@ const SAME: &[&[&str]] = &[
     &["secret", "rm", "nope", "gone"],
     &["secret", "create", "s2", "/etc/hostname"],
     &["secret", "create", "a/b", "/etc/hostname"],
-    &["secret", "create", "x", "/nonexistent"],
+    &["secret", "create", "x", "/no/such/file"],
     &["secret", "create", "x", "-"],
     &["secret", "create", "x"],
     &["events", "--since", "0", "--until", "1", "--filter", "type=secret"],
@@ -77,6 +77,12 @@ const SAME: &[&[&str]] = &[
 fn our_client_prints_what_dockers_prints(target: &Target) {
     if target.is_our_cli() {
         // This target needs no Docker; the other two make the comparison.
+        return;
+    }
+    if target.old_client {
+        println!(
+            "  our client has the words of Docker's from 23 on; the one installed is older and is not compared with"
+        );
         return;
     }
     target.create("s10", &["-l", "env=prod"]);

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::deliver::linux::{Adopted, Scrubbed, scrub};
 use crate::model::{ContainerId, Service};
@@ -15,6 +16,9 @@ use super::{Deliveries, Delivery, DeliveryError};
 
 /// How many ended containers' mount points are remembered for a poststop that has not come.
 const MAX_ENDED: usize = 4096;
+
+/// How long a call waits for an exchange about the same container to end; shorter than a hook waits for its answer.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A container, by id and bundle: ids are unique neither in time nor across runtimes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -97,6 +101,14 @@ impl Deliveries {
         self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The lock, once nothing is under way for `key`. A hook ends when it has said that its mounts are attached, so the
+    /// next call for its container may be here before that has been taken note of.
+    fn settled(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Held>> {
+        let under_way = |held: &mut HashMap<Key, Held>| matches!(held.get(key), Some(Held::UnderWay));
+        let waited = self.changed.wait_timeout_while(self.held(), PATIENCE, under_way);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
     /// Takes the place of `key` for a container of `service` whose first process is `process`.
     pub(super) fn reserve(
         &self,
@@ -106,7 +118,7 @@ impl Deliveries {
         service: &Service,
     ) -> Result<Reserved<'_>, DeliveryError> {
         let previous = {
-            let mut held = self.held();
+            let mut held = self.settled(key);
             match held.get(key) {
                 Some(Held::UnderWay) => return Err(DeliveryError::UnderWay(key.id.to_string())),
                 Some(Held::Holding(container)) => {
@@ -153,9 +165,9 @@ impl Deliveries {
 
     /// Takes the container of `key` out for good, whatever is left of it.
     pub(super) fn take(&self, key: &Key) -> Option<Held> {
-        let mut held = self.held();
+        let mut held = self.settled(key);
         match held.get(key) {
-            // Its hook is still at work, or was killed and its connection is about to be seen closed.
+            // Its hook is still at work after all this time: what it has filled is scrubbed when it gives up.
             Some(Held::UnderWay) | None => None,
             Some(_) => held.remove(key),
         }
@@ -183,6 +195,7 @@ impl Reservation<'_> {
         let record = Record::of(&container);
         self.deliveries.held().insert(self.key.clone(), Held::Holding(Box::new(container)));
         self.filled = true;
+        self.deliveries.changed.notify_all();
         record
     }
 }
@@ -191,6 +204,7 @@ impl Drop for Reservation<'_> {
     fn drop(&mut self) {
         if !self.filled {
             self.deliveries.held().remove(&self.key);
+            self.deliveries.changed.notify_all();
         }
     }
 }

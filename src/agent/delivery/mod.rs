@@ -17,7 +17,7 @@ mod record;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
 
 use serde::{Deserialize, Serialize};
 
@@ -88,6 +88,8 @@ pub struct Deliveries {
     size_limit: Option<u64>,
     records: Records,
     held: Mutex<HashMap<Key, Held>>,
+    /// Something that was under way for a container has ended.
+    changed: Condvar,
     reaper: Reaper,
     own_namespace: MountNamespace,
 }
@@ -118,6 +120,7 @@ impl Deliveries {
             size_limit: settings.size_limit,
             records,
             held: Mutex::default(),
+            changed: Condvar::new(),
             reaper: Reaper::new()?,
             own_namespace,
         });

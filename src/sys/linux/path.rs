@@ -1,6 +1,6 @@
 //! Walking and changing a tree that somebody else may have prepared: one component at a time, from a directory held
-//! open, never through a symbolic link. There is no function here that takes a path with more than one component,
-//! but [`Dir::root`], which is for paths of our own or of the runtime.
+//! open, never through a symbolic link. Only [`Dir::root`] and [`Dir::directory_in_root`]
+//! take a path with more than one component: they are for paths of our own or of the runtime.
 //!
 //! Source: openat2(2); CVE-2021-30465, CVE-2024-45310, CVE-2025-31133 and their kin.
 
@@ -61,6 +61,16 @@ impl Dir {
     pub fn root(path: &Path) -> io::Result<Self> {
         let fd = open(path, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty())?;
         Ok(Self(fd))
+    }
+
+    /// Opens the directory `path` as if this one were the root: for paths of our own or of the runtime, links followed.
+    ///
+    /// # Errors
+    /// It is not there or is no directory.
+    pub fn directory_in_root(&self, path: &Path) -> io::Result<Self> {
+        let resolve = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        Ok(Self(openat2(&self.0, path, OpenHow::new().flags(flags).resolve(resolve))?))
     }
 
     /// Opens the entry `name`, whatever it is but a symbolic link.

@@ -7,8 +7,10 @@ use std::io::{self, Read};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
+use nix::fcntl::{OFlag, open};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
+use nix::sys::stat::Mode;
 
 use super::check;
 
@@ -103,6 +105,17 @@ impl Process {
         let namespace = MountNamespace::at(&format!("/proc/{}/ns/mnt", self.pid))?;
         self.still_alive()?;
         Ok(namespace)
+    }
+
+    /// Its root directory, in its own mount namespace: for a container that is being created, what its runtime has as root.
+    ///
+    /// # Errors
+    /// It is gone, or may not be looked into.
+    pub fn root(&self) -> io::Result<OwnedFd> {
+        let flags = OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC;
+        let root = open(format!("/proc/{}/root", self.pid).as_str(), flags, Mode::empty())?;
+        self.still_alive()?;
+        Ok(root)
     }
 
     /// Moves the calling thread into the process's mount namespace; root and working directory become its `/`.
