@@ -12,6 +12,7 @@ on_each_runtime!(
     a_device_brings_its_services_secrets,
     a_device_that_does_not_exist_is_refused,
     a_device_of_a_service_that_is_gone_is_refused,
+    without_the_agent_it_is_refused,
     an_annotation_that_says_another_service_is_refused,
     two_devices_on_one_container_are_refused,
 );
@@ -70,6 +71,13 @@ fn a_device_of_a_service_that_is_gone_is_refused(runtime: Runtime) {
     let (bed, podman) = devices(runtime);
     bed.cli_ok(&["service", "rm", "web"]);
     refused(&podman, &bed, &WEB, "web");
+}
+
+fn without_the_agent_it_is_refused(runtime: Runtime) {
+    let (mut bed, podman) = devices(runtime);
+    bed.agent.stop();
+    assert!(podman.start("web", &WEB).is_err());
+    assert_eq!(podman.ok(&["ps", "--quiet"]), "");
 }
 
 fn an_annotation_that_says_another_service_is_refused(runtime: Runtime) {

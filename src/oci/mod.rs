@@ -5,8 +5,6 @@
 //! where there is none, and adds fields), so everything is optional but the id, and what is not known is skipped.
 #![forbid(unsafe_code)]
 
-#[cfg(feature = "cli")]
-pub mod cdi;
 mod config;
 #[cfg(feature = "wrapper")]
 mod edit;

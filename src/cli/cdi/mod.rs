@@ -1,10 +1,14 @@
 //! `runsecrets cdi …`: services as CDI devices, for engines that take `--device runsecrets.io/service=NAME`. It writes
 //! names of services and the path of the hook; values and grants are not asked for.
 
+mod specification;
+
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
 use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+
+use specification::{KIND, is_device_name, specification};
 
 use super::args::{CdiCommand, CdiGenerate};
 use super::client::Agent;
@@ -13,7 +17,6 @@ use super::format::natural_order;
 use super::report::Report;
 use super::template::Value;
 use crate::model::ServiceName;
-use crate::oci::cdi::{KIND, is_device_name, specification};
 
 /// Where the hook looks for its agent when it is not told.
 const RUN_DIR: &str = "/run/runsecrets";
