@@ -15,6 +15,7 @@ on_each_runtime!(
     containers_of_a_pod_have_their_own,
     files_can_be_copied_in_and_out,
     an_unknown_service_is_refused_in_our_words,
+    an_image_can_claim_what_asks_for_no_token,
     a_hook_that_is_missing_starts_the_container_without_its_secrets,
 );
 
@@ -145,6 +146,22 @@ fn an_unknown_service_is_refused_in_our_words(runtime: Runtime) {
     }
     assert!(said.contains("runsecrets-hook: ") && said.contains("nobody"), "{said}");
     assert_eq!(podman.ok(&["ps", "--quiet"]), "");
+    bed.holds_nothing();
+}
+
+/// podman gives a container the annotations of its image: why the README names `--require-claim`.
+fn an_image_can_claim_what_asks_for_no_token(runtime: Runtime) {
+    let (bed, podman) = web(runtime, b"k");
+    bed.cli_ok(&["service", "create", "--name", "db", "--secret", "key", "--require-claim"]);
+    std::fs::write(podman.path("Containerfile"), format!("FROM {IMAGE}\n")).unwrap();
+    let file = podman.path("Containerfile");
+    for service in ["web", "db"] {
+        let annotation = format!("io.runsecrets.service={service}");
+        let words = ["build", "--pull=never", "--annotation", &annotation, "--tag", service, "--file"];
+        podman.ok(&[&words[..], &[file.to_str().unwrap(), podman.path("hooks.d").to_str().unwrap()]].concat());
+    }
+    assert_eq!(podman.ok(&["run", "localhost/web", "cat", "/run/secrets/key"]), "k");
+    assert!(!podman.run(&["run", "localhost/db", "cat", "/run/secrets/key"]).status.success());
     bed.holds_nothing();
 }
 
