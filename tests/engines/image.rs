@@ -1,4 +1,5 @@
 //! A root file system as the archive that `docker load` and `ctr image import` read.
+#![allow(dead_code)] // each engine uses its own part
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
