@@ -29,7 +29,7 @@ check: hook          ## format, lints, documentation, licences and advisories
 	$(CARGO) clippy --locked --no-default-features --lib --bins -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing; cargo install --locked cargo-deny"; exit 1; }
-	$(CARGO) deny --locked check --config .ci/deny.toml
+	$(CARGO) deny --locked --config .ci/deny.toml check
 bench: hook          ## container starts: no hook, a hook that exits, ours (root)
 	.ci/deps runc crun busybox-static
 	RUNSECRETS_TEST_HOOK=$(abspath $(HOOK)) $(CARGO) bench --locked --bench start

@@ -77,7 +77,7 @@ fn run(kind: Kind, cases: &[&Case]) -> usize {
     failed
 }
 
-fn say(line: &str) {
+pub(crate) fn say(line: &str) {
     // Nobody is left to tell when the output is closed.
     let _ = writeln!(std::io::stdout(), "{line}");
 }

@@ -337,6 +337,35 @@ fn the_hook_files_name_what_is_installed() {
 }
 
 #[test]
+fn the_unit_leaves_the_agent_what_it_needs() {
+    let unit = fs::read_to_string(root().join("packaging/runsecrets-agent.service")).unwrap();
+    let settings: Vec<(&str, &str)> =
+        unit.lines().filter(|line| !line.starts_with('#')).filter_map(|line| line.split_once('=')).collect();
+    let bounded = settings.iter().filter(|(key, _)| *key == "CapabilityBoundingSet");
+    let mut given: Vec<&str> = bounded.flat_map(|(_, names)| names.split(' ')).collect();
+    let hardening = tokens(&fs::read_to_string(root().join("src/agent/hardening.rs")).unwrap());
+    let list = hardening.iter().skip_while(|token| !token.is_word("KEPT")).skip_while(|token| !token.is_sign('='));
+    let mut needed: Vec<&str> = list
+        .take_while(|token| !token.is_sign(';'))
+        .filter_map(|token| if let Token::Word(word) = token { Some(word.as_str()) } else { None })
+        .filter(|word| word.starts_with("CAP_"))
+        .collect();
+    needed.push("CAP_SETPCAP"); // to leave the bounding set
+    given.sort_unstable();
+    needed.sort_unstable();
+    assert_eq!(given, needed);
+    // The first takes openat2(2) away, the others give a mount namespace; the unit says more.
+    for harmful in ["RestrictSUIDSGID", "Protect", "Private", "ReadWritePaths", "ReadOnlyPaths", "InaccessiblePaths"] {
+        let found = settings.iter().find(|(key, _)| key.starts_with(harmful));
+        assert!(found.is_none(), "{found:?} breaks deliveries");
+    }
+    assert!(
+        settings.contains(&("RuntimeDirectoryPreserve", "yes")),
+        "the records of deliveries must outlive a restart"
+    );
+}
+
+#[test]
 fn the_top_of_the_repository_holds_only_what_it_must() {
     for entry in fs::read_dir(root()).unwrap() {
         let name = entry.unwrap().file_name();

@@ -66,7 +66,9 @@ fn formats_of_a_list(target: &Target) {
         ),
         "a  |L x+y A\nb  |- x+y B"
     );
-    for json in [ls("json"), ls("{{json .}}")] {
+    // To an older client `json` is a template like any other.
+    let json = if target.old_client { "{{json .}}" } else { "json" };
+    for json in [ls(json), ls("{{json .}}")] {
         let first: serde_json::Value = serde_json::from_str(json.lines().next().unwrap_or_default()).expect("JSON");
         assert_eq!((&first["ID"], &first["Driver"], &first["Name"]), (&id.clone().into(), &"".into(), &"a".into()));
         // Docker's order of the labels is not fixed.
@@ -125,11 +127,11 @@ fn inspect_is_json(target: &Target) {
 ]"#
     );
     assert_eq!(shown, expected);
-    let line = target.secret(&["inspect", "-f", "json", "s"]).ok();
-    assert!(
-        line.starts_with(&format!("[{{\"ID\":\"{id}\",\"Version\":{{\"Index\":{index}}},\"CreatedAt\":")),
-        "{line}"
-    );
+    if !target.old_client {
+        let line = target.secret(&["inspect", "-f", "json", "s"]).ok();
+        let begins = format!("[{{\"ID\":\"{id}\",\"Version\":{{\"Index\":{index}}},\"CreatedAt\":");
+        assert!(line.starts_with(&begins), "{line}");
+    }
     target.create("unlabelled", &[]);
     assert_eq!(
         target.secret(&["inspect", "-f", "{{json .Spec}}", "unlabelled"]).ok(),
@@ -182,7 +184,7 @@ fn rm_goes_on_after_an_error(target: &Target) {
     target.create("b", &[]);
     let removed = target.secret(&["remove", "nope", "a", "gone", "b"]).fails("secret nope not found");
     assert_eq!(removed.out, "a\nb\n");
-    assert!(removed.err.contains("secret gone not found"), "{removed:?}");
+    removed.fails("secret gone not found");
     assert_eq!(target.secret(&["ls", "-q"]).ok(), "");
 }
 

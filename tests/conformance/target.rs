@@ -56,6 +56,8 @@ impl Kind {
 pub(crate) struct Target {
     /// What it is.
     pub(crate) kind: Kind,
+    /// Whether the Docker client is from before version 23: it knows no `--format json`.
+    pub(crate) old_client: bool,
     dir: TempDir,
     socket: PathBuf,
     daemon: Child,
@@ -69,9 +71,10 @@ impl Target {
     pub(crate) fn start(kind: Kind) -> Target {
         let dir = tempfile::tempdir().expect("a directory for the target");
         let path = |name: &str| dir.path().join(name);
-        if kind != Kind::Runsecrets {
+        let old_client = kind != Kind::Runsecrets && {
             demand("docker");
-        }
+            client_is_old()
+        };
         fs::create_dir(path("docker-config")).expect("a directory for the client");
         let log = fs::File::create(path("log")).expect("a log");
         let (mut command, socket) = if kind == Kind::DockerSwarm {
@@ -92,7 +95,7 @@ impl Target {
         let errors = log.try_clone().expect("the log");
         let daemon = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn();
         let daemon = daemon.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        let mut target = Target { kind, dir, socket, daemon };
+        let mut target = Target { kind, old_client, dir, socket, daemon };
         target.wait_until_it_answers();
         if kind == Kind::DockerSwarm {
             let init = ["swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1"];
@@ -221,7 +224,7 @@ impl Target {
             command.env_remove(variable);
         }
         command.env("DOCKER_CONFIG", self.dir.path().join("docker-config"));
-        ran(command, input)
+        Ran { old_client: self.old_client, ..ran(command, input) }
     }
 
     fn runsecrets(&self, arguments: &[&str], input: &[u8]) -> Ran {
@@ -262,6 +265,15 @@ impl Target {
             self.secret(&[&["rm"], all.as_slice()].concat()).ok();
         }
     }
+}
+
+/// Whether the `docker` that is installed is from before version 23.
+fn client_is_old() -> bool {
+    let mut command = Command::new("docker");
+    command.arg("--version");
+    let said = ran(command, b"").ok();
+    let major = said.split(' ').nth(2).and_then(|version| version.split('.').next()?.parse::<u32>().ok());
+    major.unwrap_or_else(|| panic!("no version: {said}")) < 23
 }
 
 impl Drop for Target {
