@@ -15,6 +15,7 @@ on_each_runtime!(
     hooks_of_others_run_first_and_stay,
     without_a_claim_nothing_is_touched,
     the_operator_may_claim_for_the_container,
+    the_environment_claims_last_and_only_where_asked_for,
     unknown_fields_mode_and_owner_survive,
     a_second_start_adds_nothing,
     no_way_of_writing_it_gets_past_the_hook,
@@ -122,6 +123,27 @@ fn the_operator_may_claim_for_the_container(runtime: Runtime) {
     let bed = bed(runtime);
     let container = Container::run_by(runtime, &wrapper(&bed, "--service web"), &bare()).unwrap();
     assert_eq!(container.exec(&["cat", "/run/secrets/key"]), "k");
+}
+
+fn the_environment_claims_last_and_only_where_asked_for(runtime: Runtime) {
+    let bed = bed(runtime);
+    let naming = |service: &str| {
+        let mut bundle = bare();
+        bundle.config["process"]["env"] = serde_json::json!(["PATH=/bin", format!("RUNSECRETS_SERVICE={service}")]);
+        bundle
+    };
+    let read = |options: &str, bundle: &Bundle| {
+        let container = Container::run_by(runtime, &wrapper(&bed, options), bundle).unwrap();
+        let output = container.try_exec(&["cat", "/run/secrets/key"]);
+        container.stop();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert_eq!(read("", &naming("web")), "");
+    assert_eq!(read("--claim-from-environment", &naming("web")), "k");
+    assert_eq!(read("--claim-from-environment", &naming("")), "");
+    // An image cannot take a container away from the service that its operator names.
+    assert_eq!(read("--claim-from-environment", &naming("nobody").claiming("web")), "k");
+    assert_eq!(read("--claim-from-environment --service web", &naming("nobody")), "k");
 }
 
 fn unknown_fields_mode_and_owner_survive(runtime: Runtime) {

@@ -16,6 +16,8 @@ pub(super) struct Options {
     pub(super) hook: Option<PathBuf>,
     pub(super) run_dir: Option<PathBuf>,
     pub(super) service: Option<ServiceName>,
+    /// Whether the environment variable of a container may name its service; an image can set it, too.
+    pub(super) claim_from_environment: bool,
 }
 
 impl Options {
@@ -27,6 +29,11 @@ impl Options {
             let Some((name, inline)) = option(argument).filter(|_| argument.as_bytes().starts_with(b"--")) else {
                 break;
             };
+            if name == CLAIM_FROM_ENVIRONMENT && inline.is_none() {
+                options.claim_from_environment = true;
+                rest = tail;
+                continue;
+            }
             if !OWN.contains(&name) {
                 break;
             }
@@ -53,6 +60,9 @@ impl Options {
 
 /// The names of our own options.
 const OWN: [&[u8]; 4] = [b"real-runtime", b"hook", b"run-dir", b"service"];
+
+/// The only one of our options that takes no value.
+const CLAIM_FROM_ENVIRONMENT: &[u8] = b"claim-from-environment";
 
 /// How a runtime reads its command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -320,5 +330,14 @@ mod tests {
         assert!(Options::split(&words("--hook")).is_err());
         assert_eq!(Options::split(&words("--hooks /h state")).unwrap().1.len(), 3);
         assert!(Options::split(&words("--service ../x create")).is_err());
+    }
+
+    #[test]
+    fn the_environment_counts_only_where_it_is_asked_for() {
+        assert!(!Options::split(&words("create --claim-from-environment")).unwrap().0.claim_from_environment);
+        let all = words("--claim-from-environment --run-dir /r create --bundle /b");
+        let (options, rest) = Options::split(&all).unwrap();
+        assert!(options.claim_from_environment && options.run_dir.is_some());
+        assert_eq!(rest, &words("create --bundle /b")[..]);
     }
 }

@@ -5,14 +5,18 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
+use serde::Deserialize;
 use serde_json::Value;
 
+use crate::model::ServiceName;
 use crate::oci::{self, Additions, Config, MAX_CONFIG};
 
 use super::error::WrapperError;
 
 /// The annotation that claims a service.
 const SERVICE: &str = "io.runsecrets.service";
+/// The variable that claims a service, where that is allowed.
+const SERVICE_VARIABLE: &str = "RUNSECRETS_SERVICE=";
 /// The name under which a new config.json is written.
 const FRESH: &str = ".config.json.runsecrets";
 
@@ -33,6 +37,27 @@ pub(super) fn read(bundle: &Path, instead: Option<&Path>) -> Result<Vec<u8>, Wra
 pub(super) fn claims(text: &[u8]) -> Result<bool, WrapperError> {
     let config = Config::parse(text).map_err(|cause| WrapperError::Config { path: "config.json".into(), cause })?;
     Ok(config.annotations.contains_key(SERVICE))
+}
+
+/// The service that the container's environment names; none where the variable is not there or is empty. Whoever made the
+/// image may have set it: ask only where the operator wants that.
+pub(super) fn environment_claim(text: &[u8]) -> Result<Option<ServiceName>, WrapperError> {
+    let bundle: WithEnvironment = serde_json::from_slice(text)
+        .map_err(|error| WrapperError::Read { path: "config.json".into(), cause: io::Error::from(error) })?;
+    let environment = bundle.process.and_then(|process| process.env).unwrap_or_default();
+    let value = environment.iter().find_map(|variable| variable.strip_prefix(SERVICE_VARIABLE));
+    value.filter(|name| !name.is_empty()).map(ServiceName::parse).transpose().map_err(WrapperError::Environment)
+}
+
+/// The part of a config.json that has the environment.
+#[derive(Deserialize)]
+struct WithEnvironment {
+    process: Option<Process>,
+}
+
+#[derive(Deserialize)]
+struct Process {
+    env: Option<Vec<String>>,
 }
 
 /// Refuses a claim in another file than the bundle's own: the hook reads that one, and would judge another container.
@@ -84,4 +109,26 @@ fn write(path: &Path, fresh: &Path, config: &Value) -> io::Result<()> {
     file.set_permissions(std::fs::Permissions::from_mode(old.mode() & 0o7777))?;
     file.sync_all()?;
     std::fs::rename(fresh, path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_names_a_service_or_none() {
+        let claim = |text: &str| environment_claim(text.as_bytes());
+        for text in [
+            "{}",
+            r#"{"process":null}"#,
+            r#"{"process":{"env":null}}"#,
+            r#"{"process":{"env":["A=b","RUNSECRETS_SERVICES=web","XRUNSECRETS_SERVICE=web","RUNSECRETS_SERVICE="]}}"#,
+        ] {
+            assert_eq!(claim(text).unwrap(), None, "{text}");
+        }
+        let named = claim(r#"{"process":{"env":["A=b","RUNSECRETS_SERVICE=web","RUNSECRETS_SERVICE=db"]}}"#);
+        assert_eq!(named.unwrap().unwrap().as_str(), "web", "the first, as getenv(3) has it");
+        let error = claim(r#"{"process":{"env":["RUNSECRETS_SERVICE=../x"]}}"#).unwrap_err().to_string();
+        assert!(error.starts_with("RUNSECRETS_SERVICE in the container's environment: "), "{error}");
+    }
 }

@@ -14,6 +14,8 @@ pub(super) enum WrapperError {
     Usage,
     /// `--service` names none.
     Service(ModelError),
+    /// The variable of the container's environment names none.
+    Environment(ModelError),
     /// The run directory is not an absolute path.
     RunDir,
     /// No real runtime is there.
@@ -57,9 +59,10 @@ impl fmt::Display for WrapperError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage => f.write_str(
-                "usage: runsecrets-runtime [--real-runtime PATH] [--hook PATH] [--run-dir DIR] [--service NAME] RUNTIME-ARGUMENTS…",
+                "usage: runsecrets-runtime [--real-runtime PATH] [--hook PATH] [--run-dir DIR] [--service NAME] [--claim-from-environment] RUNTIME-ARGUMENTS…",
             ),
             Self::Service(cause) => write!(f, "--service: {cause}"),
+            Self::Environment(cause) => write!(f, "RUNSECRETS_SERVICE in the container's environment: {cause}"),
             Self::RunDir => f.write_str("the run directory must be an absolute path in UTF-8"),
             Self::NoRuntime { looked_for } => write!(
                 f,

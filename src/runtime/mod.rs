@@ -46,12 +46,17 @@ fn run(
 ) -> Result<WrapperError, WrapperError> {
     if let Some(bundle) = invocation.bundle() {
         let config = bundle::read(&bundle, invocation.config.as_deref())?;
-        if options.service.is_some() || bundle::claims(&config)? {
+        let mut service = options.service.clone();
+        let annotated = bundle::claims(&config)?;
+        if options.claim_from_environment && service.is_none() && !annotated {
+            service = bundle::environment_claim(&config)?;
+        }
+        if service.is_some() || annotated {
             bundle::is_its_own(&bundle, invocation.config.as_deref())?;
             let hook = programs::hook(options)?;
             let additions = Additions {
                 hook,
-                arguments: hook_arguments(options.service.as_ref(), options.run_dir().as_deref())?,
+                arguments: hook_arguments(service.as_ref(), options.run_dir().as_deref())?,
                 // crun refuses the container where it cannot open the file that it is told.
                 show_on_stderr: programs::is_crun(runtime) && programs::stderr_opens(),
             };

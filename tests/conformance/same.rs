@@ -80,7 +80,9 @@ fn our_client_prints_what_dockers_prints(target: &Target) {
         return;
     }
     if target.old_client {
-        super::say("  our client has the words of Docker's from 23 on; the one installed is older and is not compared with");
+        super::say(
+            "  our client has the words of Docker's from 23 on; the one installed is older and is not compared with",
+        );
         return;
     }
     target.create("s10", &["-l", "env=prod"]);

@@ -1,0 +1,107 @@
+//! dockerd with directories, a configuration and a socket of its own; its containers go away with it.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use tempfile::TempDir;
+
+use crate::image;
+use crate::testbed::running_agent::LIMIT;
+use crate::testbed::{Bed, Rootfs, WRAPPER, hook, program, words};
+
+pub(crate) struct Docker {
+    directory: TempDir,
+    daemon: Child,
+}
+
+impl Docker {
+    /// Starts it with the runtime `runsecrets`, and with `runsecrets-env`, which also reads the claim in the environment.
+    pub(crate) fn start(bed: &Bed) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let real = bed.runtime.path();
+        let common =
+            ["--real-runtime".as_ref(), &*real, "--hook".as_ref(), &hook(), "--run-dir".as_ref(), &bed.place.run()]
+                .map(|argument: &Path| argument.to_str().unwrap().to_owned());
+        let runtime = |more: &[&str]| {
+            let more = more.iter().map(|&argument| argument.to_owned());
+            serde_json::json!({"path": WRAPPER, "runtimeArgs": common.iter().cloned().chain(more).collect::<Vec<_>>()})
+        };
+        let config = serde_json::json!({
+            "runtimes": {
+                "runsecrets": runtime(&[]),
+                "runsecrets-env": runtime(&["--claim-from-environment"]),
+            },
+            "iptables": false, "ip6tables": false, "bridge": "none", "storage-driver": "vfs", "oom-score-adjust": 0,
+            "data-root": path("data"), "exec-root": path("exec"), "pidfile": path("pid"),
+            "hosts": [format!("unix://{}", path("sock").display())],
+        });
+        std::fs::write(path("daemon.json"), config.to_string()).unwrap();
+        std::fs::create_dir(path("client")).unwrap();
+        let log = std::fs::File::create(path("log")).unwrap();
+        let mut command = Command::new(program("dockerd", "docker.io"));
+        command.arg("--config-file").arg(path("daemon.json")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        let daemon = command.spawn().unwrap();
+        let mut engine = Self { directory, daemon };
+        let start = Instant::now();
+        while !engine.docker(&["version"]).status.success() {
+            let gone = engine.daemon.try_wait().unwrap();
+            let log = || std::fs::read_to_string(engine.directory.path().join("log")).unwrap();
+            assert!(gone.is_none() && start.elapsed() < LIMIT, "dockerd did not come up ({gone:?}):\n{}", log());
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        engine
+    }
+
+    /// Where it keeps what it knows: data-root, exec-root, and its log.
+    pub(crate) fn directories(&self) -> [PathBuf; 3] {
+        ["data", "exec", "log"].map(|name| self.directory.path().join(name))
+    }
+
+    /// The client's answer.
+    pub(crate) fn docker(&self, arguments: &[&str]) -> Output {
+        let [out, err] = ["out", "err"].map(|_| tempfile::NamedTempFile::new().unwrap());
+        let mut command = Command::new(program("docker", "docker.io"));
+        command.env("DOCKER_HOST", format!("unix://{}", self.directory.path().join("sock").display()));
+        command.env("DOCKER_CONFIG", self.directory.path().join("client")).env_remove("DOCKER_CONTEXT");
+        command.args(arguments).stdin(Stdio::null());
+        let status = command.stdout(out.reopen().unwrap()).stderr(err.reopen().unwrap()).status().unwrap();
+        let [stdout, stderr] = [out, err].map(|file| std::fs::read(file.path()).unwrap());
+        Output { status, stdout, stderr }
+    }
+
+    /// The same, which must be a success.
+    pub(crate) fn ok(&self, arguments: &[&str]) -> String {
+        let output = self.docker(arguments);
+        assert!(output.status.success(), "docker {arguments:?}: {}", words(&output));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The same, which must fail: what the user sees.
+    pub(crate) fn fails(&self, arguments: &[&str]) -> String {
+        let output = self.docker(arguments);
+        assert!(!output.status.success(), "docker {arguments:?}: {}", words(&output));
+        words(&output)
+    }
+
+    /// Imports `rootfs` as the image `name`.
+    pub(crate) fn import(&self, rootfs: &Rootfs, name: &str) {
+        let files = tempfile::tempdir().unwrap();
+        let layer = image::layer(rootfs, files.path());
+        self.ok(&["import", "--change", "ENV PATH=/usr/bin:/bin", layer.to_str().unwrap(), name]);
+    }
+}
+
+impl Drop for Docker {
+    fn drop(&mut self) {
+        let listed = self.docker(&["ps", "-aq"]).stdout;
+        for id in String::from_utf8_lossy(&listed).split_whitespace() {
+            self.docker(&["rm", "-f", id]);
+        }
+        let _ = kill(Pid::from_raw(i32::try_from(self.daemon.id()).unwrap()), Signal::SIGTERM);
+        let _ = self.daemon.wait();
+    }
+}
