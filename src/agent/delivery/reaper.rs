@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
@@ -15,7 +16,10 @@ use super::record::Record;
 use super::{Deliveries, DeliveryError};
 
 /// How many ends are taken at one time.
-const BATCH: usize = 64;
+const BATCH: usize = 1024;
+/// How long after a process's end its secrets are scrubbed. What it has sent with sendfile(2) or splice(2) (as the `cat` of
+/// busybox does) is still in a pipe by reference to our pages: overwritten at once, its reader would find zeroes.
+const GRACE: Duration = Duration::from_millis(250);
 
 /// The processes whose end is waited for.
 #[derive(Debug)]
@@ -76,7 +80,9 @@ impl Deliveries {
         let deliveries: Weak<Self> = Arc::downgrade(self);
         let wait = move || {
             while let Some(deliveries) = deliveries.upgrade() {
-                for (key, pid, started) in deliveries.reaper.ended() {
+                let ended = deliveries.reaper.ended();
+                std::thread::sleep(GRACE);
+                for (key, pid, started) in ended {
                     deliveries.reap(&key, pid, started);
                 }
             }
