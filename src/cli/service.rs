@@ -11,7 +11,7 @@ use super::format::{self, Columns};
 use super::object::{collect, label_columns, path, query, rows, shape};
 use super::report::Report;
 use super::template::Value;
-use crate::model::{Grant, Labels};
+use crate::model::{CLAIM_ANNOTATION, Grant, Labels};
 
 /// Where services are in the API.
 pub(super) const SERVICES: &str = "/runsecrets/v1/services/";
@@ -119,7 +119,7 @@ fn create(arguments: &ServiceCreate, agent: &Agent, report: &mut Report) -> Resu
     report.line(made.text_of("ID"));
     if arguments.require_claim {
         // The token's only appearance: the agent keeps a hash. The line is the annotation a container has to bring.
-        report.line(&format!("io.runsecrets.claim={}", made.text_of("Claim")));
+        report.line(&format!("{CLAIM_ANNOTATION}={}", made.text_of("Claim")));
     }
     Ok(())
 }

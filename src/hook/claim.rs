@@ -1,14 +1,9 @@
 //! Which service a container is, by the operator's argument or by its annotation.
 
-use crate::model::{Claim, ClaimRoute, ServiceName};
+use crate::model::{CLAIM_ANNOTATION, Claim, ClaimRoute, SERVICE_ANNOTATION, ServiceName};
 use crate::oci::{Config, State};
 
 use super::error::HookError;
-
-/// The annotation that names the service.
-const SERVICE: &str = "io.runsecrets.service";
-/// The annotation with the token of a service that asks for one.
-const TOKEN: &str = "io.runsecrets.claim";
 
 /// The claim of a container, or none: then it gets nothing, and the agent is not asked.
 ///
@@ -23,7 +18,7 @@ pub(super) fn claim(
         let configured = || config.and_then(|config| config.annotations.get(key));
         state.annotations.get(key).or_else(configured).map(String::as_str)
     };
-    let annotated = annotation(SERVICE).map(ServiceName::parse).transpose().map_err(HookError::Claim)?;
+    let annotated = annotation(SERVICE_ANNOTATION).map(ServiceName::parse).transpose().map_err(HookError::Claim)?;
     let (service, route) = match (argument, annotated) {
         (None, None) => return Ok(None),
         (Some(argument), Some(annotated)) if argument.folded() != annotated.folded() => {
@@ -32,7 +27,7 @@ pub(super) fn claim(
         (Some(argument), _) => (argument.clone(), ClaimRoute::Argument),
         (None, Some(annotated)) => (annotated, ClaimRoute::Annotation),
     };
-    Ok(Some(Claim { service, route, token: annotation(TOKEN).map(str::to_owned) }))
+    Ok(Some(Claim { service, route, token: annotation(CLAIM_ANNOTATION).map(str::to_owned) }))
 }
 
 #[cfg(test)]

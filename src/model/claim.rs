@@ -6,6 +6,10 @@ use super::error::ModelError;
 use super::name::ServiceName;
 use super::text::text_type;
 
+/// The annotation by which a container names its service.
+pub const SERVICE_ANNOTATION: &str = "io.runsecrets.service";
+/// The annotation with the token of a service that asks for one.
+pub const CLAIM_ANNOTATION: &str = "io.runsecrets.claim";
 /// The longest container id, in bytes (runc's own bound).
 const MAX_CONTAINER_ID: usize = 1024;
 

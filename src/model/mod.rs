@@ -14,7 +14,7 @@ mod target;
 mod text;
 mod timestamp;
 
-pub use claim::{Claim, ClaimRoute, ContainerId};
+pub use claim::{CLAIM_ANNOTATION, Claim, ClaimRoute, ContainerId, SERVICE_ANNOTATION};
 pub use error::ModelError;
 pub use grant::{Grant, Grants, MAX_GRANTS, Mode, Owner};
 pub use id::{ID_ENTROPY, Id};

@@ -8,13 +8,11 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::model::ServiceName;
+use crate::model::{SERVICE_ANNOTATION, ServiceName};
 use crate::oci::{self, Additions, Config, MAX_CONFIG};
 
 use super::error::WrapperError;
 
-/// The annotation that claims a service.
-const SERVICE: &str = "io.runsecrets.service";
 /// The variable that claims a service, where that is allowed.
 const SERVICE_VARIABLE: &str = "RUNSECRETS_SERVICE=";
 /// The name under which a new config.json is written.
@@ -36,7 +34,7 @@ pub(super) fn read(bundle: &Path, instead: Option<&Path>) -> Result<Vec<u8>, Wra
 /// Whether the container claims a service.
 pub(super) fn claims(text: &[u8]) -> Result<bool, WrapperError> {
     let config = Config::parse(text).map_err(|cause| WrapperError::Config { path: "config.json".into(), cause })?;
-    Ok(config.annotations.contains_key(SERVICE))
+    Ok(config.annotations.contains_key(SERVICE_ANNOTATION))
 }
 
 /// The service that the container's environment names; none where the variable is not there or is empty. Whoever made the
