@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de};
 
 use super::delivery::Protection;
+use crate::model::RUN_DIR;
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "/etc/runsecrets/config.toml";
@@ -186,7 +187,7 @@ impl<'de, const MIN: u64, const MAX: u64> Deserialize<'de> for Bounded<MIN, MAX>
 
 impl Default for Paths {
     fn default() -> Self {
-        Self { state_dir: "/var/lib/runsecrets".into(), run_dir: "/run/runsecrets".into() }
+        Self { state_dir: "/var/lib/runsecrets".into(), run_dir: RUN_DIR.into() }
     }
 }
 

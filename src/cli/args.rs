@@ -7,11 +7,9 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 
 use super::error::CliError;
-use crate::model::{Grant, Labels, ModelError, ServiceName};
+use crate::model::{Grant, Labels, ModelError, RUN_DIR, ServiceName};
 
-/// Where the agent's sockets are unless something else is said.
-const RUN_DIR: &str = "/run/runsecrets";
-/// The environment variable that moves it.
+/// The environment variable that moves the run directory.
 const RUN_DIR_VARIABLE: &str = "RUNSECRETS_RUN_DIR";
 
 /// What stands on the command line.

@@ -3,12 +3,9 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use crate::model::ServiceName;
+use crate::model::{RUN_DIR, ServiceName};
 
 use super::error::HookError;
-
-/// Where the agent's sockets are when nothing else is said.
-const RUN_DIR: &str = "/run/runsecrets";
 
 /// What the hook is to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

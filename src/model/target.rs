@@ -62,8 +62,8 @@ impl Target {
     }
 }
 
-/// Whether `path` is `tree` or lies below it; both normalised.
-fn is_within(path: &str, tree: &str) -> bool {
+/// Whether `path` is `tree` or lies below it; both absolute and normalised.
+pub fn is_within(path: &str, tree: &str) -> bool {
     path.strip_prefix(tree).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 

@@ -16,10 +16,8 @@ use super::error::CliError;
 use super::format::natural_order;
 use super::report::Report;
 use super::template::Value;
-use crate::model::ServiceName;
+use crate::model::{RUN_DIR, ServiceName};
 
-/// Where the hook looks for its agent when it is not told.
-const RUN_DIR: &str = "/run/runsecrets";
 /// Engines read the file as who they are; it holds no secret.
 const MODE: u32 = 0o644;
 

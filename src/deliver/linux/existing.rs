@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::Path;
 
 use crate::deliver::DeliverError;
-use crate::model::{SECRETS_DIR, Target};
+use crate::model::{SECRETS_DIR, Target, is_within};
 use crate::sys::linux::path::{Dir, Kind};
 use crate::wire::{Kept, Layout, MAX_MOUNTS, MountKind};
 
@@ -83,12 +83,11 @@ impl Existing {
 
     /// The topmost mounts below /run/secrets; what is below one of them comes with it.
     fn below_secrets_dir(&self) -> Vec<&str> {
-        let inside = |path: &str, top: &str| path.strip_prefix(top).is_some_and(|rest| rest.starts_with('/'));
         let mut tops: Vec<&str> = Vec::new();
         let mut paths: Vec<&str> = self.mounts.iter().map(|mount| mount.at.as_str()).collect();
         paths.sort_unstable();
-        for path in paths.into_iter().filter(|path| inside(path, SECRETS_DIR)) {
-            if !tops.iter().any(|top| *top == path || inside(path, top)) {
+        for path in paths.into_iter().filter(|path| *path != SECRETS_DIR && is_within(path, SECRETS_DIR)) {
+            if !tops.iter().any(|top| is_within(path, top)) {
                 tops.push(path);
             }
         }
@@ -147,7 +146,7 @@ fn has_more_than(directory: &Dir, path: &str, mounts: &[&str]) -> io::Result<boo
         if mounts.contains(&inner.as_str()) {
             continue;
         }
-        let leads_on = mounts.iter().any(|mount| mount.strip_prefix(&inner).is_some_and(|rest| rest.starts_with('/')));
+        let leads_on = mounts.iter().any(|mount| is_within(mount, &inner));
         if !leads_on || has_more_than(&directory.entry(&name)?, &inner, mounts)? {
             return Ok(true);
         }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::deliver::DeliverError;
-use crate::model::{Grant, Grants, Owner, SECRETS_DIR};
+use crate::model::{Grant, Grants, Owner, SECRETS_DIR, is_within};
 use crate::wire::{Kept, Layout, Mount, MountKind};
 
 use super::existing::MAX_KEPT;
@@ -168,9 +168,8 @@ fn add_parents(directories: &mut BTreeSet<String>, path: &str) {
 }
 
 fn refuse_taken_targets(request: &Request<'_>) -> Result<(), DeliverError> {
-    let within = |path: &str, tree: &str| path.strip_prefix(tree).is_some_and(|r| r.is_empty() || r.starts_with('/'));
     for grant in request.grants.as_slice() {
-        if let Some(mount) = request.mounts.iter().find(|mount| within(mount, grant.target.as_str())) {
+        if let Some(mount) = request.mounts.iter().find(|mount| is_within(mount, grant.target.as_str())) {
             return Err(DeliverError::TargetTaken { target: grant.target.to_string(), mount: mount.clone() });
         }
     }
