@@ -13,7 +13,7 @@
 //! | [`store`] | sealed records: memory, redb | plaintext, keys, policy |
 //! | [`deliver`] | plan and apply: fill, attach, scrub | store, sockets |
 //! | [`agent`] | the daemon: accept, identify, ask policy, open, deliver, watch, reap, audit | container paths, except through `deliver` |
-//! | [`hook`], [`runtime`], [`cli`] | the other programs | each other |
+//! | [`hook`], [`runtime`], [`cli`], [`engines`] | the other programs; `engines`: verbs of the CLI about podman, Docker, containerd, CRI-O | each other |
 
 pub mod sys;
 
@@ -46,3 +46,6 @@ pub mod runtime;
 
 #[cfg(feature = "cli")]
 pub mod cli;
+
+#[cfg(feature = "cli")]
+pub mod engines;

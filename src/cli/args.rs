@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::error::CliError;
 use crate::model::{Grant, Labels, ModelError, RUN_DIR, ServiceName};
@@ -306,14 +306,41 @@ fn label(text: &str) -> Result<String, ModelError> {
     Labels::parse([text]).map(|_| text.to_owned())
 }
 
+/// A verb that another module brings: the two know each other only by the program's entry point.
+#[derive(Debug, Clone, Copy)]
+pub struct Verb {
+    /// Its command line.
+    pub command: fn() -> clap::Command,
+    /// Runs it; what it shows goes through the last argument, as this program's own words do.
+    pub run: fn(&clap::ArgMatches, &mut dyn FnMut(&str)) -> Result<(), Box<dyn std::error::Error>>,
+}
+
+/// What a command line asks for.
+pub(super) enum Asked {
+    /// One of this module's verbs.
+    Own(Arguments),
+    /// One that was brought, with its arguments.
+    Brought(Verb, clap::ArgMatches),
+}
+
 /// Reads the command line.
-pub(super) fn parse() -> Result<Arguments, clap::Error> {
-    Arguments::try_parse()
+pub(super) fn parse(verbs: &[Verb]) -> Result<Asked, clap::Error> {
+    understand(definition(verbs).try_get_matches()?, verbs)
+}
+
+fn understand(mut matches: clap::ArgMatches, verbs: &[Verb]) -> Result<Asked, clap::Error> {
+    let brought = |name: &str| verbs.iter().find(|verb| (verb.command)().get_name() == name).copied();
+    if let Some(verb) = matches.subcommand_name().and_then(brought)
+        && let Some((_, matches)) = matches.remove_subcommand()
+    {
+        return Ok(Asked::Brought(verb, matches));
+    }
+    Arguments::from_arg_matches_mut(&mut matches).map(Asked::Own)
 }
 
 /// The definition of the command line, for man pages and completions.
-pub fn definition() -> clap::Command {
-    Arguments::command()
+pub fn definition(verbs: &[Verb]) -> clap::Command {
+    Arguments::command().subcommands(verbs.iter().map(|verb| (verb.command)()))
 }
 
 /// The agent's socket.
@@ -333,7 +360,27 @@ mod tests {
 
     #[test]
     fn the_definition_is_sound() {
-        definition().debug_assert();
+        definition(&[]).debug_assert();
+    }
+
+    #[test]
+    fn a_verb_that_is_brought_stands_beside_the_own_ones() {
+        let verb = Verb {
+            command: || clap::Command::new("extra").arg(clap::Arg::new("what")),
+            run: |matches, show| {
+                show(matches.get_one::<String>("what").map_or("", String::as_str));
+                Ok(())
+            },
+        };
+        let read = |line: &str| {
+            let words = ["runsecrets"].into_iter().chain(line.split(' '));
+            understand(definition(&[verb]).try_get_matches_from(words).unwrap(), &[verb]).unwrap()
+        };
+        let Asked::Brought(verb, matches) = read("extra this") else { panic!("the verb is not known") };
+        let mut shown = String::new();
+        (verb.run)(&matches, &mut |text| shown.push_str(text)).unwrap();
+        assert_eq!(shown, "this");
+        assert!(matches!(read("secret ls"), Asked::Own(_)));
     }
 
     #[test]

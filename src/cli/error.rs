@@ -101,6 +101,8 @@ pub(super) enum CliError {
         /// What it said.
         cause: io::Error,
     },
+    /// A verb of another module, in its own words.
+    Brought(Box<dyn std::error::Error>),
     /// Standard output could not be written.
     Output(io::Error),
 }
@@ -162,6 +164,7 @@ impl fmt::Display for CliError {
                 write!(f, "'{}' must be an absolute path in UTF-8: engines use it from other directories", path.display())
             }
             Self::Write { path, cause } => write!(f, "cannot write {}: {cause}; the old file is untouched", path.display()),
+            Self::Brought(cause) => write!(f, "{cause}"),
             Self::Output(cause) => write!(f, "cannot write the output: {cause}"),
         }
     }

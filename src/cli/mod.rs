@@ -24,21 +24,24 @@ mod version;
 use std::path::Path;
 use std::process::ExitCode;
 
-use args::{Arguments, Command};
+use args::{Arguments, Asked, Command};
 use client::Agent;
 use error::CliError;
 use report::Report;
 
-pub use args::definition;
+pub use args::{Verb, definition};
 
-/// Runs the program.
-pub fn main() -> ExitCode {
+/// Runs the program, with these verbs beside its own.
+pub fn main(verbs: &[Verb]) -> ExitCode {
     let mut report = Report::default();
-    let arguments = match args::parse() {
-        Ok(arguments) => arguments,
+    let done = match args::parse(verbs) {
+        Ok(Asked::Own(arguments)) => run(arguments, &mut report),
+        Ok(Asked::Brought(verb, matches)) => {
+            (verb.run)(&matches, &mut |text| report.text(text)).map_err(CliError::Brought)
+        }
         Err(error) => return report.usage(&error),
     };
-    if let Err(error) = run(arguments, &mut report) {
+    if let Err(error) = done {
         report.error(&error);
     }
     report.exit_code()
