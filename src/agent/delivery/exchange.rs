@@ -10,7 +10,7 @@ use crate::agent::clock;
 use crate::agent::events::Kind;
 use crate::deliver::DeliverError;
 use crate::deliver::linux::{Empty, FillPlan, Filled, IdMaps, Request, Room, owner_names, plan};
-use crate::model::{ContainerId, Grants, Service, escaped};
+use crate::model::{Claim, ContainerId, Grants, Service, escaped};
 use crate::policy::{Authorized, Peer, authorize};
 use crate::seal::token_matches;
 use crate::sys::linux::peer;
@@ -18,6 +18,7 @@ use crate::sys::linux::pidfd::Process;
 use crate::wire::{AgentReply, Channel, Deliver, HookRequest, MadePoint, Mount, PROTOCOL, Surroundings};
 
 use super::held::{Container, Held, Key, Reserved, Writable};
+use super::identity;
 use super::record::Record;
 use super::{Delivered, Deliveries, Delivery, DeliveryError};
 
@@ -42,7 +43,7 @@ impl Deliveries {
         match channel.receive()? {
             (HookRequest::Deliver(request), fds) => {
                 let id = request.container.clone();
-                let service = request.claim.service.to_string();
+                let service = request.claim.as_ref().map_or_else(String::new, |claim| claim.service.to_string());
                 self.deliver(channel, peer, request, fds).inspect_err(|error| {
                     let reason = error.to_string();
                     let attributes = [("service", service.as_str()), ("reason", reason.as_str())];
@@ -70,8 +71,9 @@ impl Deliveries {
         let (process, started) = self.identify(fds)?;
         let pid = process.pid();
         let catalog = self.lock.catalog()?;
-        let service = service(&catalog, &request)?;
-        let authorized = authorize(peer, &request.container, &request.claim, &service, token_matches)?;
+        let Some(claim) = identity::claim(&request)? else { return Ok(channel.send(&AgentReply::Nothing, &[])?) };
+        let service = service(&catalog, &claim)?;
+        let authorized = authorize(peer, &request.container, &claim, &service, token_matches)?;
         let key = Key { id: request.container.clone(), bundle: PathBuf::from(&request.bundle) };
         let place = match self.reserve(&key, &process, started, &service)? {
             Reserved::Place(place) => place,
@@ -218,8 +220,8 @@ fn unexpected(message: HookRequest) -> DeliveryError {
 }
 
 /// The claimed service, by its whole name: what else the catalog would take for it (an id, a prefix) is no claim.
-fn service(catalog: &Catalog, request: &Deliver) -> Result<Service, DeliveryError> {
-    let name = &request.claim.service;
+fn service(catalog: &Catalog, claim: &Claim) -> Result<Service, DeliveryError> {
+    let name = &claim.service;
     let found = catalog.service(name.as_str()).ok().filter(|service| service.name.folded() == name.folded());
     found.ok_or_else(|| DeliveryError::NoService(name.to_string()))
 }

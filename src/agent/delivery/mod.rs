@@ -4,6 +4,7 @@
 //! | file | what |
 //! |---|---|
 //! | `exchange` | a hook connection, from request to record |
+//! | `identity` | which service a container is, where it does not say |
 //! | `held` | the containers that hold secrets, and what is left of those that did |
 //! | `record` | the same on disk, without values, so that a new agent knows them |
 //! | `reaper` | a container's process ends: scrub |
@@ -12,6 +13,7 @@
 mod error;
 mod exchange;
 mod held;
+mod identity;
 mod reaper;
 mod record;
 
