@@ -1,8 +1,13 @@
 //! The program `runsecrets`: see `runsecrets::cli`.
 
+use runsecrets::cli::Verb;
+use runsecrets::engines;
+
 #[global_allocator]
 static ALLOCATOR: runsecrets::sys::WipingAllocator = runsecrets::sys::WipingAllocator;
 
+const NRI: Verb = Verb { command: engines::nri::command, run: engines::nri::run };
+
 fn main() -> std::process::ExitCode {
-    runsecrets::cli::main(&[])
+    runsecrets::cli::main(&[NRI])
 }

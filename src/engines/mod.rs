@@ -1,3 +1,5 @@
 //! The container engines of this machine: what `runsecrets configure` writes into their files. It edits text and files
 //! of engines; it asks no agent, and holds no secret.
 #![forbid(unsafe_code)]
+
+pub mod nri;
