@@ -86,9 +86,7 @@ mod a_claim_is_met_where_the_engine_has_nri_and_elsewhere_the_plugin_says_that_i
         let Some(scene) = scene() else { return };
         let create = ["service", "create", "--name", "guarded", "--secret", "key", "--require-claim"];
         let printed = scene.bed.cli_ok(&create);
-        let token = printed.split_whitespace().find(|word| word.starts_with("RSCLAIM")).unwrap_or_else(|| {
-            panic!("no token in: {printed}");
-        });
+        let token = printed.lines().find_map(|line| line.strip_prefix("io.runsecrets.claim=")).unwrap();
         let claim = ("io.runsecrets.service", "guarded");
         let refused = scene.pod(&[claim]).run(&APP).unwrap_err();
         assert!(refused.contains("requires a claim token"), "{refused}");
