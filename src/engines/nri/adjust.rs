@@ -35,12 +35,18 @@ impl Wiring {
         let Some(service) = service(pod, container)? else { return Ok(None) };
         let hooked = self.hooked(container.hooks.as_ref());
         let mut annotations = HashMap::new();
+        // What is there already is not ours: a runtime refuses two plugins that set one annotation.
+        let mut annotate = |key: &str, value: &str| {
+            if container.annotations.get(key).is_none_or(|present| present != value) {
+                annotations.insert(key.to_owned(), value.to_owned());
+            }
+        };
         // An annotation that says something else than the hook's argument would be refused by the hook.
         if hooked || container.annotations.contains_key(SERVICE_ANNOTATION) {
-            annotations.insert(SERVICE_ANNOTATION.to_owned(), service.to_string());
+            annotate(SERVICE_ANNOTATION, service.as_str());
         }
         if let Some((_, token)) = annotation(CLAIM_ANNOTATION, pod, container) {
-            annotations.insert(CLAIM_ANNOTATION.to_owned(), token.to_owned());
+            annotate(CLAIM_ANNOTATION, token);
         }
         let hooks = if hooked { None } else { Some(self.hooks(&service)) };
         Ok(Some(ContainerAdjustment { annotations, hooks }))
@@ -170,6 +176,17 @@ mod tests {
         let adjustment = wiring().adjustment(&own, &container(&[])).unwrap().unwrap();
         assert_eq!(adjustment.annotations, pairs(&[(CLAIM_ANNOTATION, "own")]));
         assert_eq!(wiring().adjustment(&pod(&[token]), &container(&[])).unwrap(), None);
+    }
+
+    #[test]
+    fn a_second_plugin_has_nothing_to_add() {
+        let (service, token) = ((SERVICE_ANNOTATION, "web"), (CLAIM_ANNOTATION, "t"));
+        let pod = pod(&[service, token]);
+        let first = wiring().adjustment(&pod, &container(&[service])).unwrap().unwrap();
+        assert_eq!(first.annotations, pairs(&[token]));
+        let after = Container { hooks: first.hooks, ..container(&[service, token]) };
+        let second = wiring().adjustment(&pod, &after).unwrap().unwrap();
+        assert_eq!(second, ContainerAdjustment::default());
     }
 
     #[test]
