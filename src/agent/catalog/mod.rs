@@ -12,6 +12,7 @@ mod ledger;
 mod open;
 mod secrets;
 mod services;
+mod versions;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 

@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::deliver::linux::adopt;
+use crate::deliver::linux::{PlannedFile, Writable, adopt};
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
 
-use super::held::{Container, Writable};
+use super::held::Container;
 use super::{Delivery, DeliveryError};
 
 /// The directory in the run directory.
@@ -25,7 +25,8 @@ const MAX_RECORD: u64 = 4 * 1024 * 1024;
 pub(super) struct Record {
     delivery: Delivery,
     started: u64,
-    device: u64,
+    devices: Vec<u64>,
+    files: Vec<PlannedFile>,
     mounts: Vec<Mount>,
     made: Vec<MadePoint>,
 }
@@ -35,7 +36,8 @@ impl Record {
         Self {
             delivery: container.delivery.clone(),
             started: container.started,
-            device: container.device,
+            devices: container.devices.clone(),
+            files: container.files.clone(),
             mounts: container.mounts.clone(),
             made: container.made.clone(),
         }
@@ -51,13 +53,14 @@ impl Record {
         if process.start_time().ok()? != self.started {
             return None;
         }
-        let adopted = adopt(&process, &self.mounts, self.device).ok()?;
+        let adopted = adopt(&process, &self.mounts, &self.devices).ok()?;
         Some(Container {
             delivery: self.delivery,
             process,
             started: self.started,
-            writable: Writable::Adopted(adopted),
-            device: self.device,
+            writable: Writable::adopted(adopted),
+            devices: self.devices,
+            files: self.files,
             mounts: self.mounts,
             made: self.made,
         })

@@ -10,6 +10,8 @@
 //! | `fill` | agent | apply a plan |
 //! | `attach` | hook | mount points and mounts, and their undoing |
 //! | `scrub` | agent | overwrite, truncate, unlink |
+//! | `writable` | agent | the side that only the agent has |
+//! | `replace` | agent | a new value in a running container |
 //! | `adopt` | agent | the writable side again, after a restart |
 
 mod adopt;
@@ -19,8 +21,10 @@ mod fill;
 mod medium;
 mod owners;
 mod plan;
+mod replace;
 mod scrub;
 mod stage;
+mod writable;
 
 pub use adopt::{Adopted, adopt};
 pub use attach::{Attached, remove_mount_points};
@@ -29,5 +33,7 @@ pub use fill::{Empty, Filled};
 pub use medium::{Medium, Protection};
 pub use owners::{IdMaps, look_up};
 pub use plan::{FillPlan, PlannedFile, Request, Room, owner_names, plan};
+pub use replace::Replacing;
 pub use scrub::{Scrubbed, scrub};
 pub use stage::Stage;
+pub use writable::{OldFile, Writable};
