@@ -147,7 +147,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     runtime.block_on(async {
         let deliveries = Deliveries::new(lock.clone(), events.clone(), run_dir, &settings)?;
         if let Ok(catalog) = lock.catalog() {
-            deliveries.bring_all_up_to_date(&catalog);
+            deliveries.finish_announced(&catalog);
         }
         let (stopper, stop) = watch::channel(false);
         let kept_versions = config.secrets.kept_versions.count();

@@ -147,7 +147,7 @@ pub(super) struct SecretHistory {
 /// Whether containers that run are changed.
 #[derive(Debug, Args)]
 pub(super) struct Live {
-    /// With =false, containers get it when they are started the next time
+    /// With =false, containers that run stay as they are until they are started again
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, action = clap::ArgAction::Set)]
     pub(super) live: bool,
 }
@@ -230,7 +230,7 @@ pub(super) enum ServiceCommand {
     Ps(ServicePs),
     /// Remove one or more services
     #[command(visible_alias = "remove")]
-    Rm(References),
+    Rm(ServiceRm),
     /// Grant, revoke, label
     Update(ServiceUpdate),
 }
@@ -273,9 +273,20 @@ pub(super) struct ServiceCreate {
     pub(super) require_claim: bool,
 }
 
+/// `service rm`.
+#[derive(Debug, Args)]
+pub(super) struct ServiceRm {
+    #[command(flatten)]
+    pub(super) live: Live,
+    #[command(flatten)]
+    pub(super) services: References,
+}
+
 /// `service update`.
 #[derive(Debug, Args)]
 pub(super) struct ServiceUpdate {
+    #[command(flatten)]
+    pub(super) live: Live,
     /// Grant a secret: NAME, or source=,target=,uid=,gid=,mode=
     #[arg(long = "secret-add", value_name = "SECRET", value_parser = Grant::parse)]
     pub(super) secret_add: Vec<Grant>,

@@ -45,9 +45,9 @@ pub(super) enum CliError {
     },
     /// The agent refused, in its own words.
     Refused(String),
-    /// Containers could not be given a new version.
+    /// What was stored could not be carried over to every container.
     Stale {
-        /// How many files could not be replaced.
+        /// How many files could not be changed.
         count: usize,
         /// The first one's container and why.
         first: String,
@@ -144,7 +144,7 @@ impl fmt::Display for CliError {
             }
             Self::Refused(words) => write!(f, "Error response from daemon: {words}"),
             Self::Stale { count, first } => {
-                write!(f, "{count} not replaced, and still of the old version; {first}")
+                write!(f, "stored, but {count} of the files in running containers could not be changed: {first}")
             }
             Self::Template(error) => write!(f, "{error}"),
             Self::PrettyTemplate => f.write_str("cannot supply extra formatting options to the pretty template"),

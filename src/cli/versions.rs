@@ -33,7 +33,8 @@ pub(super) fn update(arguments: &SecretUpdate, agent: &Agent, report: &mut Repor
     let body = input::body_with_value(head.as_bytes(), Some(&value));
     drop(value);
     let answer = agent.post(&format!("{path}/update"), body)?;
-    show(&answer, &arguments.reference, report)
+    report.line(&arguments.reference);
+    all_changed(&answer)
 }
 
 /// `secret rollback`.
@@ -41,12 +42,12 @@ pub(super) fn rollback(arguments: &SecretRollback, agent: &Agent, report: &mut R
     let path = path("secret", SECRETS, &arguments.reference)?;
     let body = serde_json::json!({ "Live": arguments.live.live, "To": arguments.to });
     let answer = agent.post(&format!("{path}/rollback"), body.to_string().into_bytes())?;
-    show(&answer, &arguments.reference, report)
+    report.line(&arguments.reference);
+    all_changed(&answer)
 }
 
-/// The secret's name, as Docker's update commands answer; what could not be replaced is an error.
-fn show(answer: &Value, reference: &str, report: &mut Report) -> Result<(), CliError> {
-    report.line(reference);
+/// Whether every container could be changed; the first that could not is named.
+pub(super) fn all_changed(answer: &Value) -> Result<(), CliError> {
     let Some(Value::List(containers)) = answer.field("Containers") else { return Ok(()) };
     let failed: Vec<&Value> = containers.iter().filter(|it| !it.text_of("Failure").is_empty()).collect();
     match failed.first() {

@@ -31,7 +31,7 @@ pub(super) async fn unlock(api: &Api, call: Call) -> Result<Answer, ApiError> {
     let unlocked = blocking(api, move |lock| {
         let unlocked = lock.unlock(&key.unwrap_or(SecretBytes::zeroed(0)?))?;
         if let Ok(catalog) = lock.catalog() {
-            deliveries.bring_all_up_to_date(&catalog);
+            deliveries.finish_announced(&catalog);
         }
         Ok(unlocked)
     })

@@ -9,8 +9,9 @@ use super::answer::Answer;
 use super::body::{self, Text};
 use super::error::ApiError;
 use super::{Api, Call};
+use crate::agent::catalog::{Catalog, CatalogError};
 use crate::agent::clock::{now, rfc3339};
-use crate::agent::delivery::Rotated;
+use crate::agent::delivery::{Deliveries, Outcome, Scope};
 use crate::agent::events::Kind;
 use crate::model::SecretInfo;
 
@@ -57,9 +58,10 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
             let (value, live) = (body::value(data)?, form.live);
             drop(form);
             drop(body);
-            let secret = catalog.update_secret(&reference, index, value, keep, now())?;
-            let rotated = if live { deliveries.rotate(catalog, &secret.id) } else { Vec::new() };
-            Ok((secret, rotated))
+            let scope = Scope::Secret(catalog.secret(&reference)?.id);
+            changed(&deliveries, catalog, live.then_some(&scope), || {
+                catalog.update_secret(&reference, index, value, keep, now())
+            })
         })
         .await?;
     api.note(Kind::Secret, "update", peer, secret.id.as_str(), secret.name.as_str());
@@ -73,9 +75,10 @@ pub(super) async fn rollback(api: &Api, reference: &str, call: Call) -> Result<A
     let deliveries = api.deliveries.clone();
     let (secret, rotated) = api
         .blocking(move |catalog| {
-            let secret = catalog.roll_back_secret(&reference, form.to, keep, now())?;
-            let rotated = if form.live { deliveries.rotate(catalog, &secret.id) } else { Vec::new() };
-            Ok((secret, rotated))
+            let scope = Scope::Secret(catalog.secret(&reference)?.id);
+            changed(&deliveries, catalog, form.live.then_some(&scope), || {
+                catalog.roll_back_secret(&reference, form.to, keep, now())
+            })
         })
         .await?;
     api.note(Kind::Secret, "update", peer, secret.id.as_str(), secret.name.as_str());
@@ -104,7 +107,22 @@ pub(super) async fn history(api: &Api, reference: &str) -> Result<Answer, ApiErr
     Ok(Answer::json(StatusCode::OK, &versions))
 }
 
-fn answer(secret: &SecretInfo, rotated: &[Rotated]) -> Answer {
+/// Makes a change in the catalog by `commit` and then, with a `scope`, in the containers that run.
+pub(super) fn changed<T>(
+    deliveries: &Deliveries,
+    catalog: &Catalog,
+    scope: Option<&Scope>,
+    commit: impl FnOnce() -> Result<T, CatalogError>,
+) -> Result<(T, Vec<Outcome>), ApiError> {
+    let Some(scope) = scope else { return Ok((commit()?, Vec::new())) };
+    deliveries.announce(scope).map_err(|error| ApiError::Internal(error.to_string()))?;
+    let committed = commit();
+    // Also after a failure: it takes the announcement back, and finds nothing to do.
+    let outcomes = deliveries.change(catalog, scope);
+    Ok((committed?, outcomes))
+}
+
+fn answer(secret: &SecretInfo, rotated: &[Outcome]) -> Answer {
     let version = secret.current().map(|version| version.number);
     Answer::json(StatusCode::OK, &json!({ "ID": secret.id, "Version": version, "Containers": rotated }))
 }

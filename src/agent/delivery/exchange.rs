@@ -126,7 +126,7 @@ impl Deliveries {
         self.reap_if_ended(&key, pid, started);
         self.note(&key, &record);
         // A version that came meanwhile found this container not there yet.
-        self.bring_up_to_date(&catalog, &key);
+        self.catch_up(&catalog, &key);
         let protection = filled.protection.to_string();
         self.emit("deliver", &key.id, &[("service", service.name.as_str()), ("protection", &protection)]);
         tracing::info!(container = %key.id, service = %service.name, %protection, "delivered");
@@ -177,7 +177,8 @@ impl Deliveries {
         let filled = empty.fill(plan, &self.stage, |index| {
             let grant = grants.get(index).ok_or(DeliveryError::OutOfTurn)?;
             let (info, version, value) = catalog.open_value(authorized, grant)?;
-            secrets.push(Delivered { id: info.id, name: info.name, version, target: grant.target.clone() });
+            let (target, since) = (grant.target.clone(), clock::now());
+            secrets.push(Delivered { id: info.id, name: info.name, version, target, since });
             Ok::<_, DeliveryError>(value)
         })?;
         Ok((filled, secrets))

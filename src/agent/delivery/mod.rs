@@ -6,7 +6,7 @@
 //! | `exchange` | a hook connection, from request to record |
 //! | `identity` | which service a container is, where it does not say |
 //! | `held` | the containers that hold secrets, and what is left of those that did |
-//! | `live` | a new version for containers that run |
+//! | `live` | changes to containers that run |
 //! | `superseded` | the old one, while somebody may still be reading it |
 //! | `record` | the same on disk, without values, so that a new agent knows them |
 //! | `reaper` | a container's process ends: scrub |
@@ -36,9 +36,10 @@ use super::autolock::Autolock;
 use super::events::Events;
 pub use error::DeliveryError;
 use held::{Held, Key};
-pub use live::Rotated;
+pub use live::Outcome;
 use reaper::Reaper;
 use record::Records;
+pub use record::Scope;
 use superseded::Superseded;
 
 /// The directory in the run directory in which mounts are staged on older kernels; always empty.
@@ -76,6 +77,8 @@ pub struct Delivered {
     pub version: u64,
     /// Where it stands.
     pub target: Target,
+    /// Since when this version does.
+    pub since: Timestamp,
 }
 
 /// What of the configuration concerns delivery.

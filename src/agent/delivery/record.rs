@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use crate::deliver::linux::{PlannedFile, Writable, adopt};
+use crate::model::Id;
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
 
@@ -16,6 +17,8 @@ use super::{Delivery, DeliveryError};
 
 /// The directory in the run directory.
 const DIRECTORY: &str = "containers";
+/// The file beside it that says which change is under way.
+const ANNOUNCEMENT: &str = "change.json";
 /// The most bytes of one record.
 const MAX_RECORD: u64 = 4 * 1024 * 1024;
 
@@ -67,6 +70,24 @@ impl Record {
     }
 }
 
+/// Which containers a change is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scope {
+    /// Those that hold this secret: they get its current version.
+    Secret(Id),
+    /// Those of this service: they get what it grants.
+    Service(Id),
+}
+
+impl Scope {
+    pub(super) fn concerns(&self, delivery: &Delivery) -> bool {
+        match self {
+            Self::Secret(id) => delivery.secrets.iter().any(|secret| secret.id == *id),
+            Self::Service(id) => delivery.service_id == *id,
+        }
+    }
+}
+
 /// The directory of records.
 #[derive(Debug)]
 pub(super) struct Records(PathBuf);
@@ -82,17 +103,8 @@ impl Records {
     /// Writes or replaces a record: whole or not at all.
     pub(super) fn write(&self, record: &Record) -> Result<(), DeliveryError> {
         let path = self.path(record);
-        let fresh = path.with_extension("new");
-        let write = || {
-            let bytes = serde_json::to_vec(record).map_err(io::Error::other)?;
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-            file.write_all(&bytes)?;
-            fs::rename(&fresh, &path)
-        };
-        write().map_err(|cause| {
-            let _ = fs::remove_file(&fresh);
-            DeliveryError::Record { path: path.clone(), cause }
-        })
+        let bytes = serde_json::to_vec(record).map_err(io::Error::other);
+        bytes.and_then(|bytes| replace(&path, &bytes)).map_err(|cause| DeliveryError::Record { path, cause })
     }
 
     /// Removes a record; one that is not there is no error.
@@ -102,6 +114,33 @@ impl Records {
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(DeliveryError::Record { path, cause }),
             _ => Ok(()),
         }
+    }
+
+    /// Writes down which change is about to be made.
+    pub(super) fn announce(&self, scope: &Scope) -> Result<(), DeliveryError> {
+        let path = self.announcement();
+        let text = serde_json::to_vec(scope).map_err(io::Error::other);
+        let written = text.and_then(|text| replace(&path, &text));
+        written.map_err(|cause| DeliveryError::Record { path, cause })
+    }
+
+    /// The change that was announced and not finished.
+    pub(super) fn announced(&self) -> Option<Scope> {
+        serde_json::from_slice(&fs::read(self.announcement()).ok()?).ok()
+    }
+
+    /// The change that was announced is done.
+    pub(super) fn forget_announcement(&self) {
+        let path = self.announcement();
+        if let Err(error) = fs::remove_file(&path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::error!(%error, "cannot remove {}", path.display());
+        }
+    }
+
+    fn announcement(&self) -> PathBuf {
+        self.0.with_file_name(ANNOUNCEMENT)
     }
 
     /// Every record whose process is still there; the others, and what is no record, are removed.
@@ -120,6 +159,17 @@ impl Records {
     fn path(&self, record: &Record) -> PathBuf {
         self.0.join(format!("{}-{}.json", record.delivery.pid, record.started))
     }
+}
+
+/// Writes `path` whole or not at all.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        file.write_all(bytes)?;
+        fs::rename(&fresh, path)
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&fresh)))
 }
 
 fn is_alive(record: &Record) -> bool {

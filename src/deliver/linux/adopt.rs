@@ -5,9 +5,6 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::Path;
-
-use nix::sched::{CloneFlags, unshare};
 
 use crate::sys::linux::mount::{clone_tree, make_writable};
 use crate::sys::linux::path::{Dir, Kind};
@@ -15,6 +12,7 @@ use crate::sys::linux::pidfd::Process;
 use crate::wire::{Mount, MountKind};
 
 use super::attach::walk;
+use super::inside::inside;
 use super::scrub::{Scrubbed, overwrite, scrub};
 use super::writable::open_alone;
 
@@ -73,17 +71,9 @@ impl Adopted {
 /// # Errors
 /// The namespace cannot be entered: the process is gone, or the caller lacks CAP_SYS_ADMIN or CAP_SYS_CHROOT.
 pub fn adopt(process: &Process, mounts: &[Mount], devices: &[u64]) -> io::Result<Adopted> {
-    // A thread of its own: entering a namespace cannot be undone, and ends with the thread.
-    std::thread::scope(|scope| {
-        let inside = scope.spawn(|| {
-            unshare(CloneFlags::CLONE_FS)?;
-            process.enter_mount_namespace()?;
-            let root = Dir::root(Path::new("/"))?;
-            let taken = |mount: &Mount| Some((mount.clone(), Dir::from(take(&root, mount, devices)?)));
-            let places = mounts.iter().filter_map(taken).collect();
-            Ok(Adopted { places })
-        });
-        inside.join().unwrap_or_else(|_| Err(io::Error::other("the adopting thread failed")))
+    inside(process, |root| {
+        let taken = |mount: &Mount| Some((mount.clone(), Dir::from(take(root, mount, devices)?)));
+        Adopted { places: mounts.iter().filter_map(taken).collect() }
     })
 }
 

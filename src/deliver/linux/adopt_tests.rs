@@ -3,6 +3,7 @@
 use super::*;
 use crate::sys::linux::mount::{FsContext, attach, restrict};
 use crate::wire::MountKind;
+use nix::sched::{CloneFlags, unshare};
 use std::fs::File;
 use std::io::Read;
 use std::process::{Child, Command};

@@ -6,54 +6,32 @@
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
-use std::path::Path;
-
-use nix::sched::{CloneFlags, unshare};
 
 use crate::deliver::DeliverError;
 use crate::secret::SecretBytes;
 use crate::sys::linux::mount::{attach, attach_beneath, detach, grow};
 use crate::sys::linux::path::{Dir, set_owner_and_mode};
-use crate::sys::linux::pidfd::Process;
 
 use super::attach::walk;
-use super::medium::Medium;
-use super::plan::{FILES, PlannedFile, Room};
-use super::stage::Stage;
-use super::writable::{OldFile, Place, Writable, open_alone};
+use super::inside::inside;
+use super::plan::{FILES, PlannedFile};
+use super::running::{Running, failed, is_single, step_failed};
+use super::writable::{OldFile, Place, open_alone};
 
 /// The name of a file in the making.
-const FRESH: &str = "..runsecrets-new";
+pub(super) const FRESH: &str = "..runsecrets-new";
 /// Room beyond the new file's own bytes: what the kernel keeps for itself.
 const MARGIN: u64 = 4 * 4096;
-/// Room for a second file system: one file at a time, and its successors until their time is over.
-const SECOND: Room = Room { bytes: 1024 * 1024, inodes: 1024 };
+/// Inodes that are added when they run out.
+const MORE_INODES: u64 = 64;
 
-/// A container whose files are to be replaced.
-#[derive(Debug)]
-pub struct Replacing<'c> {
-    /// Its first process.
-    pub process: &'c Process,
-    /// The side that only the agent has.
-    pub writable: &'c mut Writable,
-    /// The numbers of the file systems that are ours in it; a second one is added when one has to be made.
-    pub devices: &'c mut Vec<u64>,
-    /// How file systems are made.
-    pub medium: Medium,
-    /// How clones are made.
-    pub stage: &'c Stage,
-    /// The most bytes that its file systems may have, each.
-    pub size_limit: Option<u64>,
-}
-
-impl Replacing<'_> {
+impl Running<'_> {
     /// Gives `file`, which the container has at `target`, the bytes `value`. The old one is returned, for whoever has it
     /// open still.
     ///
     /// # Errors
     /// Any: then the container has the old value, whole.
     pub fn replace(&mut self, file: &PlannedFile, target: &str, value: &SecretBytes) -> Result<OldFile, DeliverError> {
-        let failed = |step: &'static str| move |cause: io::Error| step_failed(step, &cause);
         match self.writable.place(&file.path, target).map_err(failed("find a file in RAM"))? {
             Place::Nowhere => Err(DeliverError::Covered { path: target.to_owned() }),
             Place::In(parent, name, top) => {
@@ -83,25 +61,15 @@ impl Replacing<'_> {
         }
     }
 
-    /// A file system of our own for single files, beside the one that cannot be reached any more.
-    fn make_second(&mut self) -> Result<(), DeliverError> {
-        let made = self.medium.make(SECOND, None).map_err(|cause| step_failed("make a file system in RAM", &cause))?;
-        let root = self.writable.put_second(Dir::from(made));
-        let device = root.make_dir(FILES, 0o755).and_then(|()| root.device());
-        self.devices.push(device.map_err(|cause| step_failed("make a directory in RAM", &cause))?);
-        Ok(())
-    }
-
     /// Makes the file system of `top` larger where `value` would not fit beside what is there.
-    fn make_space(&self, top: &Dir, value: &SecretBytes) -> Result<(), DeliverError> {
-        let failed = |cause: io::Error| step_failed("make room in RAM", &cause);
+    pub(super) fn make_space(&self, top: &Dir, value: &SecretBytes) -> Result<(), DeliverError> {
         let needed = u64::try_from(value.len()).unwrap_or(u64::MAX).saturating_add(MARGIN);
-        let space = top.space().map_err(failed)?;
+        let space = top.space().map_err(failed("make room in RAM"))?;
         // ramfs has no bounds, and says zero.
         if space.total == 0 || (space.free >= needed && space.free_inodes > 1) {
             return Ok(());
         }
-        let (bytes, inodes) = (space.total + needed, space.inodes + 64);
+        let (bytes, inodes) = (space.total + needed, space.inodes + MORE_INODES);
         match self.size_limit {
             Some(allowed) if bytes > allowed => Err(DeliverError::TooLarge { needed: bytes, allowed }),
             _ => grow(top, bytes, inodes).map_err(|cause| step_failed("make room in RAM", &cause)),
@@ -113,7 +81,7 @@ impl Replacing<'_> {
         let swap = || {
             let clones = self.stage.clones(top, &[FRESH.to_owned()])?;
             let clone = clones.into_iter().next().ok_or(DeliverError::Covered { path: target.to_owned() })?;
-            swap_mount(self.process, target, &clone, self.devices)
+            self.swap_mount(target, &clone)
         };
         swap().inspect_err(|_| {
             if let Ok(Ok(unwanted)) = top.write_file(FRESH).map(OldFile::new) {
@@ -122,14 +90,28 @@ impl Replacing<'_> {
             let _ = top.remove_file(FRESH);
         })
     }
+
+    /// `mount` in place of the mount at `target`, which must be ours.
+    fn swap_mount(&self, target: &str, mount: &OwnedFd) -> Result<(), DeliverError> {
+        let devices: &[u64] = self.devices;
+        let swapped = inside(self.process, |root| {
+            let attach_failed = |cause| DeliverError::Attach { path: target.to_owned(), cause };
+            let place = walk(root, target)?;
+            if !devices.contains(&place.device().map_err(attach_failed)?) {
+                return Err(DeliverError::Covered { path: target.to_owned() });
+            }
+            if attach_beneath(mount, &place).is_err() {
+                return attach(mount, &place).map_err(attach_failed);
+            }
+            let (parent, name) = target.rsplit_once('/').unwrap_or(("", target));
+            detach(walk(root, parent)?, name).map_err(attach_failed)
+        });
+        swapped.map_err(|cause| self.gone(cause))?
+    }
 }
 
-/// Whether a file is a mount of its own.
-fn is_single(file: &PlannedFile) -> bool {
-    file.path.strip_prefix(FILES).is_some_and(|rest| rest.starts_with('/'))
-}
-
-fn write(top: &Dir, file: &PlannedFile, value: &SecretBytes) -> io::Result<()> {
+/// Writes a new file where no container looks.
+pub(super) fn write(top: &Dir, file: &PlannedFile, value: &SecretBytes) -> io::Result<()> {
     // What an agent left that was killed here.
     match top.remove_file(FRESH) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -138,34 +120,4 @@ fn write(top: &Dir, file: &PlannedFile, value: &SecretBytes) -> io::Result<()> {
     let mut fresh = top.make_file(FRESH, 0o600)?;
     fresh.write_all(value.expose())?;
     set_owner_and_mode(&fresh, file.uid, file.gid, file.mode)
-}
-
-/// In the container's mount namespace: `mount` in place of the mount at `target`, which must be ours.
-fn swap_mount(process: &Process, target: &str, mount: &OwnedFd, devices: &[u64]) -> Result<(), DeliverError> {
-    let enter = || {
-        unshare(CloneFlags::CLONE_FS)?;
-        process.enter_mount_namespace()?;
-        Dir::root(Path::new("/"))
-    };
-    let attach_failed = |cause| DeliverError::Attach { path: target.to_owned(), cause };
-    // A thread of its own: entering a namespace cannot be undone, and ends with the thread.
-    std::thread::scope(|scope| {
-        let inside = scope.spawn(|| {
-            let root = enter().map_err(attach_failed)?;
-            let place = walk(&root, target)?;
-            if !devices.contains(&place.device().map_err(attach_failed)?) {
-                return Err(DeliverError::Covered { path: target.to_owned() });
-            }
-            if attach_beneath(mount, &place).is_err() {
-                return attach(mount, &place).map_err(attach_failed);
-            }
-            let (parent, name) = target.rsplit_once('/').unwrap_or(("", target));
-            detach(walk(&root, parent)?, name).map_err(attach_failed)
-        });
-        inside.join().unwrap_or_else(|_| Err(attach_failed(io::Error::other("the mounting thread failed"))))
-    })
-}
-
-fn step_failed(step: &'static str, cause: &dyn std::fmt::Display) -> DeliverError {
-    DeliverError::FileSystem { step, cause: cause.to_string() }
 }

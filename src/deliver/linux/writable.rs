@@ -83,6 +83,17 @@ impl Writable {
         self.second.insert(root)
     }
 
+    /// Where the file `path` is to be made: a directory of ours that can be reached, and the path below it.
+    pub(super) fn top_of(&self, path: &str) -> Option<(&Dir, String)> {
+        match &self.first {
+            First::Root(root) => Some((root, path.to_owned())),
+            First::Adopted(adopted) => match (below_directory(path), adopted.directory()) {
+                (Some(below), Some(directory)) => Some((directory, below.to_owned())),
+                _ => self.second.as_ref().map(|second| (second, path.to_owned())),
+            },
+        }
+    }
+
     /// Finds the file `path`, which is attached at `target`.
     pub(super) fn place(&self, path: &str, target: &str) -> io::Result<Place<'_>> {
         if let Some(second) = &self.second
@@ -96,17 +107,14 @@ impl Writable {
                 let (parent, name) = parent_of(root, path)?;
                 Ok(Place::In(parent, name, root))
             }
-            First::Adopted(adopted) => {
-                let below = path.strip_prefix(DIRECTORY).and_then(|below| below.strip_prefix('/'));
-                match (below, adopted.directory(), adopted.file(target)) {
-                    (Some(below), Some(directory), _) => {
-                        let (parent, name) = parent_of(directory, below)?;
-                        Ok(Place::In(parent, name, directory))
-                    }
-                    (None, _, Some(file)) => Ok(Place::Alone(file)),
-                    _ => Ok(Place::Nowhere),
+            First::Adopted(adopted) => match (below_directory(path), adopted.directory(), adopted.file(target)) {
+                (Some(below), Some(directory), _) => {
+                    let (parent, name) = parent_of(directory, below)?;
+                    Ok(Place::In(parent, name, directory))
                 }
-            }
+                (None, _, Some(file)) => Ok(Place::Alone(file)),
+                _ => Ok(Place::Nowhere),
+            },
         }
     }
 
@@ -131,6 +139,11 @@ pub(super) fn open_alone(place: &Dir) -> io::Result<File> {
         (Kind::File, _) => OpenOptions::new().write(true).open(format!("/proc/self/fd/{}", place.as_fd().as_raw_fd())),
         _ => Err(io::Error::from(io::ErrorKind::InvalidInput)),
     }
+}
+
+/// The part of `path` below the directory that shows at /run/secrets.
+fn below_directory(path: &str) -> Option<&str> {
+    path.strip_prefix(DIRECTORY)?.strip_prefix('/')
 }
 
 /// The directory below `root` that `path` is in, and its last component.
