@@ -92,6 +92,9 @@ mod a_claim_is_met_where_the_engine_has_nri_and_elsewhere_the_plugin_says_that_i
         assert!(refused.contains("requires a claim token"), "{refused}");
         let pod = scene.pod(&[claim, ("io.runsecrets.claim", token)]);
         scene.has_its_secret(&pod.run(&APP).unwrap());
+        // Two plugins do no more than one.
+        let _second = scene.second_plugin();
+        scene.has_its_secret(&pod.run(&ContainerSpec { name: "other", ..APP }).unwrap());
         assert!(!scene.plugin.as_ref().unwrap().said().contains(token), "the plugin tells the token");
     }
 

@@ -118,6 +118,13 @@ impl Scene {
         scene
     }
 
+    /// One more plugin beside the other.
+    pub(crate) fn second_plugin(&self) -> Plugin {
+        let plugin = Plugin::start(&self.bed, &self.places);
+        plugin.says("registered with containerd");
+        plugin
+    }
+
     /// Ends the plugin.
     pub(crate) fn end_plugin(&mut self) {
         self.plugin = None;
@@ -125,9 +132,7 @@ impl Scene {
 
     /// Starts it again.
     pub(crate) fn restart_plugin(&mut self) -> &Plugin {
-        let plugin = self.plugin.insert(Plugin::start(&self.bed, &self.places));
-        plugin.says("registered with containerd");
-        plugin
+        self.plugin.insert(self.second_plugin())
     }
 
     /// A pod in the namespace `shop`.

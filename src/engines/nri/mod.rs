@@ -23,6 +23,9 @@ use plugin::Identity;
 
 use crate::model::{HOOK, RUN_DIR};
 
+/// The most lines that wait to be shown; more are dropped.
+const UNSHOWN: usize = 256;
+
 /// The command line of `runsecrets nri`.
 #[derive(Debug, Args)]
 struct NriArguments {
@@ -64,11 +67,28 @@ pub fn run(matches: &ArgMatches, show: &mut dyn FnMut(&str)) -> Result<(), Box<d
     let NriArguments { socket, hook, name, index } = NriArguments::from_arg_matches(matches)?;
     let wiring = wiring(&hook, &run_dir(matches))?;
     let identity = Identity { name, index };
-    let mut say = |line: &str| show(&format!("runsecrets-nri: {line}\n"));
-    match connect::handed_over(&identity)? {
-        Some((stream, identity)) => Ok(connect::once(&stream, &identity, &wiring, &mut say)?),
-        None => connect::forever(&socket, &identity, &wiring, &mut say),
-    }
+    let handed_over = connect::handed_over(&identity)?;
+    // Who reads what is said may be slow, and a runtime that waits for an answer goes on without it.
+    let (sender, receiver) = std::sync::mpsc::sync_channel::<String>(UNSHOWN);
+    std::thread::scope(|scope| {
+        let plugin = scope.spawn(move || {
+            let mut say = |line: &str| {
+                let _ = sender.try_send(format!("runsecrets-nri: {line}\n"));
+            };
+            if !hook.exists() {
+                say(&format!(
+                    "warning: there is no {} here; containers that claim a service will not start",
+                    wiring.hook
+                ));
+            }
+            match handed_over {
+                Some((stream, identity)) => connect::once(&stream, &identity, &wiring, &mut say),
+                None => connect::forever(&socket, &identity, &wiring, &mut say),
+            }
+        });
+        receiver.iter().for_each(|line| show(&line));
+        Ok(plugin.join().map_err(|_| "the plugin has failed")??)
+    })
 }
 
 /// The agent's run directory, as the whole program has it.

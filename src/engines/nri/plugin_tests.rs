@@ -157,3 +157,25 @@ fn a_runtime_that_does_not_want_it_is_quoted_without_its_control_characters() {
     });
     assert!(ended.contains("a frame of 4294967295 bytes") && !configured, "{ended}");
 }
+
+#[test]
+fn no_wrong_byte_brings_it_down() {
+    let wiring = Wiring { hook: "/h".to_owned(), arguments: vec![] };
+    let mut say = |_: &str| {};
+    let mut plugin = Plugin::new(&wiring, "ours", &mut say);
+    let call = ttrpc::call(1, PLUGIN_SERVICE, "CreateContainer", &create("web"));
+    let mut answered = 0;
+    for place in 0..call.len() {
+        for value in 0..=u8::MAX {
+            let mut bytes = call.clone();
+            bytes[place] = value;
+            // What is missing of a message that has become longer.
+            bytes.extend([0; 16]);
+            Incoming::default().add(&bytes, |message| {
+                let answer = ttrpc::answer(&message, PLUGIN_SERVICE, |method, payload| plugin.call(method, payload));
+                answered += usize::from(answer.is_some());
+            });
+        }
+    }
+    assert!(answered > call.len() * 200, "{answered} answers to {} bytes", call.len());
+}
