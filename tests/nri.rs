@@ -15,6 +15,7 @@ mod testbed;
 use std::os::unix::fs::PermissionsExt;
 
 use cri::ContainerSpec;
+use nix::sys::signal::Signal;
 use nri::{Able, SECRET, Scene};
 use testbed::{CLI, hook};
 
@@ -133,6 +134,29 @@ mod a_claim_is_met_where_the_engine_has_nri_and_elsewhere_the_plugin_says_that_i
         scene.end_plugin();
         let said = scene.restart_plugin().said();
         assert!(!said.contains("container second"), "{said}");
+    }
+
+    #[test]
+    fn a_plugin_that_does_not_answer_in_time_is_as_one_that_is_away() {
+        let Some(scene) = scene() else { return };
+        let plugin = scene.plugin.as_ref().unwrap();
+        let pod = scene.pod(&[CLAIM]);
+        plugin.signal(Signal::SIGSTOP);
+        let created = pod.create(&APP);
+        plugin.signal(Signal::SIGCONT);
+        if scene.able == Able::Require {
+            // It was there when it was asked, so the engine's own check is content: the plugin's is not.
+            let refused = created.unwrap_err();
+            assert!(refused.contains("validator plugin 90-runsecrets failed"), "{refused}");
+        } else {
+            let id = created.unwrap();
+            pod.start(&id).unwrap();
+            scene.has_nothing(&id);
+            plugin.says("container app of pod shop/pod claims service web and was created without this plugin");
+        }
+        plugin.says("warning: the connection to the runtime is lost");
+        scene.bed.eventually("the plugin is back", || plugin.said().matches("registered with").count() == 2);
+        scene.has_its_secret(&scene.pod(&[CLAIM]).run(&ContainerSpec { name: "second", ..APP }).unwrap());
     }
 
     #[test]
