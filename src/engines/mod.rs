@@ -11,6 +11,7 @@ mod docker;
 mod error;
 mod hooks_dir;
 mod json;
+mod plan;
 mod podman;
 mod survey;
 mod tables;
