@@ -297,6 +297,18 @@ fn what_cannot_be_done_is_refused_and_changes_nothing() {
 }
 
 #[test]
+fn a_file_may_be_named_from_where_the_user_is() {
+    let directory = tempfile::tempdir().unwrap();
+    for more in [&[][..], &["--uninstall"]] {
+        let mut command = Command::new(CLI);
+        command.current_dir(directory.path()).args(["configure", "docker", "--config", "daemon.json"]).args(more);
+        let output = command.output().unwrap();
+        assert!(output.status.success(), "{}", words(&output));
+        assert_eq!(directory.path().join("daemon.json").exists(), more.is_empty());
+    }
+}
+
+#[test]
 fn crio_gets_a_file_and_loses_it() {
     let directory = tempfile::tempdir().unwrap();
     let file = directory.path().join("99-runsecrets.conf");

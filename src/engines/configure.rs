@@ -54,10 +54,11 @@ pub fn run(matches: &ArgMatches, show: &mut dyn FnMut(&str)) -> Result<(), Box<d
     let given = matches.get_one::<String>("engine").map(String::as_str);
     let Some(engine) = Engine::ALL.into_iter().find(|engine| given == Some(engine.name())) else { return Ok(()) };
     let wish = wish(engine, matches)?;
-    let config = matches.get_one::<PathBuf>("config").map(PathBuf::as_path);
+    let config = matches.get_one::<PathBuf>("config").map(std::path::absolute).transpose()?;
     let uninstall = matches.get_flag("uninstall");
 
-    let (changes, notes) = plan(&Task { root: Path::new("/"), engine, config, uninstall, wish: &wish })?;
+    let (changes, notes) =
+        plan(&Task { root: Path::new("/"), engine, config: config.as_deref(), uninstall, wish: &wish })?;
     let changes: Vec<Change> = changes.into_iter().filter(|change| !change.is_none()).collect();
     changes.iter().for_each(|change| show(&change.diff()));
     notes.iter().for_each(|note| show(&format!("note: {note}\n")));

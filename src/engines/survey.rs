@@ -99,7 +99,7 @@ pub struct Found {
 }
 
 /// Where programs are.
-const PROGRAM_DIRS: [&str; 4] = ["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin"];
+pub(super) const PROGRAM_DIRS: [&str; 4] = ["usr/local/sbin", "usr/local/bin", "usr/sbin", "usr/bin"];
 
 /// The engines that are below `root` (`/` but in tests), each once, in the order of [`Engine::ALL`].
 #[must_use]

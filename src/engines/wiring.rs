@@ -1,7 +1,6 @@
 //! How one engine is wired to us, by what stands in its files. It reads files only.
 
 use std::fs;
-use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
@@ -13,7 +12,7 @@ use super::docker;
 use super::error::EditError;
 use super::hooks_dir::{self, Source};
 use super::podman;
-use super::survey::{Engine, Wired, below};
+use super::survey::{Engine, PROGRAM_DIRS, Wired, below};
 
 /// Where engines look for CDI files.
 const CDI_DIRS: [&str; 2] = ["/etc/cdi", "/var/run/cdi"];
@@ -152,9 +151,15 @@ fn cdi(root: &Path) -> Option<PathBuf> {
     files.into_iter().find(|path| fs::read_to_string(path).is_ok_and(|text| text.contains(CDI_KIND)))
 }
 
+/// Whether `path` can be run; a bare name is one that the engine looks up itself.
 fn is_program(root: &Path, path: &str) -> bool {
-    let found: io::Result<fs::Metadata> = fs::metadata(below(root, path));
-    found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
+    let runs =
+        |path: &Path| fs::metadata(path).is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0);
+    if path.contains('/') {
+        runs(&below(root, path))
+    } else {
+        PROGRAM_DIRS.iter().any(|dir| runs(&root.join(dir).join(path)))
+    }
 }
 
 #[cfg(test)]

@@ -71,6 +71,8 @@ fn docker_by_a_runtime_whose_program_is_there() {
     program(&root, "/usr/bin/runsecrets-runtime", "");
     let path = "/usr/bin/runsecrets-runtime".into();
     assert_eq!(wired(&root), ("etc/docker/daemon.json".to_owned(), Wired::Runtime { path }));
+    put(&root, "/etc/docker/daemon.json", r#"{"runtimes": {"x": {"path": "runsecrets-runtime"}}}"#);
+    assert_eq!(wired(&root).1, Wired::Runtime { path: "runsecrets-runtime".into() });
     put(&root, "/etc/docker/daemon.json", "{");
     broken(&root, "not JSON");
 }
