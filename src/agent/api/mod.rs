@@ -7,6 +7,7 @@ pub mod error;
 pub mod filters;
 pub mod secrets;
 pub mod services;
+pub mod status;
 mod unlock;
 pub mod version;
 pub mod watch;
@@ -40,6 +41,8 @@ pub struct Api {
     pub deliveries: Arc<Deliveries>,
     /// What happened.
     pub events: Arc<Events>,
+    /// What the start has found.
+    pub facts: status::Facts,
     /// How long a client may take to send a body.
     pub body_time: Duration,
     /// Becomes true when the agent stops.
@@ -110,6 +113,7 @@ impl Api {
             ("POST", ["runsecrets", "v1", "secrets", "prune"]) => secrets::prune(self, call).await,
             ("POST", ["runsecrets", "v1", "unlock"]) => unlock::unlock(self, call).await,
             ("POST", ["runsecrets", "v1", "autolock"]) => unlock::autolock(self, call).await,
+            ("GET", ["runsecrets", "v1", "status"]) => status::describe(self).await,
             ("GET", ["runsecrets", "v1", "ps"]) => services::ps(self, None).await,
             ("GET", ["runsecrets", "v1", "services"]) => services::list(self, call).await,
             ("POST", ["runsecrets", "v1", "services", "create"]) => services::create(self, call).await,
