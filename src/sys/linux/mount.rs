@@ -191,6 +191,32 @@ pub fn make_writable(mount: impl AsFd) -> io::Result<()> {
     )
 }
 
+/// Whether the kernel has mount_setattr(2) (5.12) and knows `nosymfollow` (5.10) there; changes nothing, because the
+/// mount that is named is none.
+///
+/// # Errors
+/// `EPERM` where the caller may not mount: then the kernel does not say.
+pub fn knows_nosymfollow() -> io::Result<bool> {
+    let attributes = libc::mount_attr { attr_set: MOUNT_ATTR_NOSYMFOLLOW, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    // SAFETY: the empty path is NUL-terminated, and `attributes` outlives the call and has the size that is given.
+    let result = check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            -1,
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            std::ptr::from_ref(&attributes),
+            size_of::<libc::mount_attr>(),
+        )
+    });
+    // The attributes are judged before the descriptor.
+    match result.map_err(|error| error.raw_os_error()) {
+        Err(Some(libc::EPERM)) => Err(io::Error::from_raw_os_error(libc::EPERM)),
+        Err(Some(libc::EBADF)) => Ok(true),
+        _ => Ok(false),
+    }
+}
+
 fn set_attributes(mount: BorrowedFd<'_>, attributes: &libc::mount_attr) -> io::Result<()> {
     // SAFETY: the empty path is NUL-terminated, and `attributes` outlives the call and has the size that is given.
     check(unsafe {
