@@ -4,5 +4,5 @@
 static ALLOCATOR: runsecrets::sys::WipingAllocator = runsecrets::sys::WipingAllocator;
 
 fn main() -> std::process::ExitCode {
-    runsecrets::cli::main(&[], &[])
+    runsecrets::cli::main(&[], &[runsecrets::engines::examine])
 }

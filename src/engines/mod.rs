@@ -2,6 +2,8 @@
 //! of engines; it asks no agent, and holds no secret.
 #![forbid(unsafe_code)]
 
+mod doctor;
 mod survey;
 
+pub use doctor::examine;
 pub use survey::{Engine, Found, Wired, survey};
