@@ -5,6 +5,8 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::wiring::wiring;
+
 /// An engine that `configure` knows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Engine {
@@ -106,15 +108,19 @@ pub fn survey(root: &Path) -> Vec<Found> {
 }
 
 fn found(engine: Engine, root: &Path) -> Option<Found> {
-    let mut places = PROGRAM_DIRS.iter().map(|dir| root.join(dir).join(engine.program()));
-    let program = places.find(|path| path.is_file())?;
+    let program = program(engine, root)?;
     let version = version(&program);
-    let config = root.join(engine.config().trim_start_matches('/'));
-    Some(Found { engine, program, version, config, wired: Wired::No })
+    let (config, wired) = wiring(engine, root);
+    Some(Found { engine, program, version, config, wired })
+}
+
+/// The engine's program, if it is there.
+pub(super) fn program(engine: Engine, root: &Path) -> Option<PathBuf> {
+    PROGRAM_DIRS.iter().map(|dir| root.join(dir).join(engine.program())).find(|path| path.is_file())
 }
 
 /// The first word of `PROGRAM --version` that begins with a digit, perhaps after a `v`, without a comma behind it.
-fn version(program: &Path) -> Option<String> {
+pub(super) fn version(program: &Path) -> Option<String> {
     let output = Command::new(program).arg("--version").stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
     let mut words = text.split_whitespace().map(|word| word.trim_start_matches('v').trim_end_matches(','));

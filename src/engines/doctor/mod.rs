@@ -8,13 +8,12 @@ mod programs;
 use std::path::{Path, PathBuf};
 
 use super::survey::{Engine, Found, Wired, survey};
-use crate::finding::{Finding, Known};
+use super::{crio, hooks_dir, podman};
+use crate::finding::{Finding, Known, Level};
 
 const SUBJECT: &str = "engines";
 /// Where the wrapper looks for the hook when it is not beside it.
 const INSTALLED_HOOK: &str = "/usr/libexec/runsecrets/runsecrets-hook";
-/// What podman and CRI-O read where nothing is set.
-const DEFAULT_HOOKS_DIR: &str = "/usr/share/containers/oci/hooks.d";
 
 /// All of them.
 pub fn examine(known: &Known) -> Vec<Finding> {
@@ -24,25 +23,33 @@ pub fn examine(known: &Known) -> Vec<Finding> {
         findings.push(Finding::note(SUBJECT, "no podman, Docker, containerd or CRI-O is installed"));
     }
     for found in &engines {
-        findings.extend(wiring(found, known));
-    }
-    for found in engines.iter().filter(|found| matches!(found.engine, Engine::Podman | Engine::Crio)) {
-        let wired = matches!(found.wired, Wired::Hooks { .. });
-        findings.extend(hooks_d::check(found.engine.name(), &hook_directories(found), wired, known));
+        let hooks = hooks(found, known);
+        let told = matches!(found.wired, Wired::Broken(_)) && hooks.iter().any(|hook| hook.level() == Level::Error);
+        if !told {
+            findings.extend(wiring(found, known));
+        }
+        findings.extend(hooks);
     }
     findings.extend(cdi::check(known));
     findings
 }
 
-/// The directories of hooks that an engine reads, in its order.
-fn hook_directories(found: &Found) -> Vec<PathBuf> {
-    let mut directories = vec![PathBuf::from(DEFAULT_HOOKS_DIR)];
-    if let Wired::Hooks { dir } = &found.wired
-        && !directories.contains(dir)
-    {
-        directories.push(dir.clone());
+/// What is in the directories of hooks that an engine reads.
+fn hooks(found: &Found, known: &Known) -> Vec<Finding> {
+    let engine = found.engine;
+    let directories = match engine {
+        Engine::Podman => podman::sources(&known.root).and_then(|files| hooks_dir::effective(&files, podman::TABLE)),
+        Engine::Crio => crio::sources(&known.root).and_then(|files| hooks_dir::effective(&files, crio::TABLE)),
+        Engine::Docker | Engine::Containerd => return Vec::new(),
+    };
+    let wired = matches!(found.wired, Wired::Hooks { .. });
+    match directories {
+        Ok(directories) => {
+            let directories: Vec<PathBuf> = directories.into_iter().map(PathBuf::from).collect();
+            hooks_d::check(engine.name(), &directories, wired, known)
+        }
+        Err(error) => vec![Finding::unchecked(SUBJECT, format!("the hooks of {engine}: {error}"))],
     }
-    directories
 }
 
 /// How one engine comes to call us.
@@ -53,28 +60,49 @@ fn wiring(found: &Found, known: &Known) -> Vec<Finding> {
         None => format!("{engine} ({}, which does not tell its version)", found.program.display()),
     };
     let configure = format!("runsecrets configure {engine}");
+    let unwired = |why: &str| {
+        let text = format!("{name} is not wired{why}: its containers get no secrets (`{configure}` changes that)");
+        vec![Finding::note(SUBJECT, text)]
+    };
     match &found.wired {
-        Wired::No => {
-            let text = format!("{name} is not wired: its containers get no secrets (`{configure}` changes that)");
-            vec![Finding::note(SUBJECT, text)]
+        Wired::No => unwired(""),
+        Wired::Cdi if !has_cdi(engine, found.version.as_deref()) => unwired(", being too old for CDI devices"),
+        Wired::Cdi => vec![Finding::ok(SUBJECT, format!("{name} can take CDI devices of {}", found.config.display()))],
+        Wired::Broken(why) => {
+            vec![Finding::error(SUBJECT, format!("{name}, by {}: {why}", found.config.display()), configure)]
         }
-        Wired::Broken(why) => vec![Finding::error(SUBJECT, format!("{name}: {why}"), configure)],
         Wired::Hooks { dir } => {
             vec![Finding::ok(SUBJECT, format!("{name} is wired by the hooks of {}", dir.display()))]
         }
-        Wired::Cdi => vec![Finding::ok(SUBJECT, format!("{name} is wired by CDI devices"))],
         Wired::Runtime { path } => {
-            let mut findings = vec![Finding::ok(SUBJECT, format!("{name} is wired by {}", found.config.display()))];
+            let (path, config) = (path, found.config.display());
+            let mut findings =
+                vec![Finding::ok(SUBJECT, format!("{name} is wired by {config}, to {}", path.display()))];
             findings.extend(wrapper(&name, path, &known.root));
             findings
         }
     }
 }
 
+/// Whether an engine of this version takes CDI devices; one that does not tell its version may.
+fn has_cdi(engine: Engine, version: Option<&str>) -> bool {
+    let first = match engine {
+        Engine::Docker => (25, 0),
+        Engine::Containerd => (1, 7),
+        Engine::Podman => (4, 1),
+        Engine::Crio => (1, 23),
+    };
+    let mut numbers = version.unwrap_or_default().split(|sign: char| !sign.is_ascii_digit()).map(str::parse);
+    match (numbers.next(), numbers.next()) {
+        (Some(Ok(major)), Some(Ok(minor))) => (major, minor) >= first,
+        _ => true,
+    }
+}
+
 /// Whether the wrapper is there, and a hook for it.
 fn wrapper(engine: &str, path: &Path, root: &Path) -> Vec<Finding> {
     if let Some(fault) = programs::program(root, path) {
-        let text = format!("{engine}: the runtime {} {}: no container of it starts", path.display(), fault.what);
+        let text = format!("{engine}: the runtime {} {}", path.display(), fault.what);
         return vec![Finding::error(SUBJECT, text, fault.fix)];
     }
     let beside = path.with_file_name("runsecrets-hook");
@@ -90,3 +118,7 @@ fn wrapper(engine: &str, path: &Path, root: &Path) -> Vec<Finding> {
     });
     finding.into_iter().collect()
 }
+
+#[cfg(test)]
+#[path = "engines_tests.rs"]
+mod tests;
