@@ -24,17 +24,28 @@ pub(super) fn check(status: Option<&Status>, run_dir: &Path, owner: u32) -> Vec<
             findings.extend(state_dir(&status.state_dir, look(&status.state_dir), owner));
             findings
         }
-        None if run_dir == Path::new(RUN_DIR) => {
-            let mut findings = state_dir(Path::new(STATE_DIR), look(Path::new(STATE_DIR)), owner);
-            findings
-                .push(Finding::unchecked(SUBJECT, "the root key: only the agent knows where it is and how it is kept"));
-            findings
-        }
+        None if run_dir == Path::new(RUN_DIR) => silent(Path::new(STATE_DIR), owner),
         None => vec![Finding::unchecked(SUBJECT, "the root key and the store: only the agent knows where they are")],
     }
 }
 
-/// Owner and mode of a directory; none where it is not there or may not be looked at.
+/// The default place, while no agent says that it is another.
+fn silent(directory: &Path, owner: u32) -> Vec<Finding> {
+    let mut findings = state_dir(directory, look(directory), owner);
+    let file = directory.join("root.key");
+    let key = |path: &Path| look(path).map(|(uid, mode)| KeyFile { uid, mode: format!("{mode:04o}") });
+    let keys = KeyFiles { clear: key(&file), wrapped: key(&directory.join("root.key.locked")), file };
+    if keys.clear.is_some() || keys.wrapped.is_some() {
+        findings.extend(judge(&keys, owner));
+    } else {
+        let text =
+            format!("the root key: none can be seen in {}, and only the agent knows where it is", directory.display());
+        findings.push(Finding::unchecked(SUBJECT, text));
+    }
+    findings
+}
+
+/// Owner and mode of a file or directory; none where it is not there or may not be looked at.
 fn look(path: &Path) -> Option<(u32, u32)> {
     std::fs::symlink_metadata(path).ok().map(|found| (found.uid(), found.mode() & 0o7777))
 }

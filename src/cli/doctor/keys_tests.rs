@@ -1,5 +1,8 @@
 //! The root key's files and the store's directory in every state.
 
+use std::fs::Permissions;
+use std::os::unix::fs::PermissionsExt;
+
 use super::super::agent::tests::status;
 use super::*;
 use crate::finding::Level;
@@ -57,5 +60,15 @@ fn the_stores_directory_is_its_owners_alone() {
 fn without_an_agent_what_could_not_be_checked_is_said() {
     let found = check(None, Path::new("/elsewhere"), 0);
     assert_eq!(found.iter().map(Finding::level).collect::<Vec<_>>(), [Level::Unchecked]);
+    let directory = tempfile::tempdir().unwrap();
+    let (key, owner) = (directory.path().join("root.key"), look(directory.path()).unwrap().0);
+    let levels = || silent(directory.path(), owner).iter().map(Finding::level).collect::<Vec<_>>();
+    assert_eq!(levels(), [Level::Ok, Level::Unchecked]);
+    std::fs::write(&key, "").unwrap();
+    std::fs::set_permissions(&key, Permissions::from_mode(0o400)).unwrap();
+    assert_eq!(levels(), [Level::Ok, Level::Ok]);
+    // Why the agent does not start.
+    std::fs::set_permissions(&key, Permissions::from_mode(0o644)).unwrap();
+    assert_eq!(levels(), [Level::Ok, Level::Error]);
     assert!(check(Some(&status()), Path::new("/elsewhere"), 0).len() == 2);
 }
