@@ -61,6 +61,7 @@ fn without_an_agent_what_could_not_be_checked_is_said() {
     let found = check(None, Path::new("/elsewhere"), 0);
     assert_eq!(found.iter().map(Finding::level).collect::<Vec<_>>(), [Level::Unchecked]);
     let directory = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(directory.path(), Permissions::from_mode(0o700)).unwrap();
     let (key, owner) = (directory.path().join("root.key"), look(directory.path()).unwrap().0);
     let levels = || silent(directory.path(), owner).iter().map(Finding::level).collect::<Vec<_>>();
     assert_eq!(levels(), [Level::Ok, Level::Unchecked]);
