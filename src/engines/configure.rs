@@ -23,8 +23,8 @@ const HEADER: &str = "# By `runsecrets configure`; taken away by `runsecrets con
 const CONTAINERD_DROP_INS: &str = "/etc/containerd/conf.d/*.toml";
 /// Our file in it.
 const CONTAINERD_DROP_IN: &str = "/etc/containerd/conf.d/99-runsecrets.toml";
-/// The first containerd that merges tables of plugins in drop-ins; before it, they replace them.
-const CONTAINERD_MERGES: (u32, u32) = (2, 2);
+/// The first containerd that is known to merge tables of plugins in drop-ins; before, they replaced them.
+const CONTAINERD_MERGES: (u32, u32) = (2, 1);
 
 /// The verb's command line.
 #[must_use]
@@ -89,13 +89,17 @@ pub fn run(matches: &ArgMatches, show: &mut dyn FnMut(&str)) -> Result<(), Box<d
             show(&format!("as it was: {}\n", kept.display()));
         }
     }
-    show(&format!("{}\n", takes_effect(engine)));
+    show(&format!("{}\n", takes_effect(engine, uninstall)));
     Ok(())
 }
 
 /// What makes an engine read its files.
-fn takes_effect(engine: Engine) -> &'static str {
+fn takes_effect(engine: Engine, uninstall: bool) -> &'static str {
     match engine {
+        // dockerd leaves its runtimes alone when it reads a file that has none.
+        Engine::Docker if uninstall => {
+            "to make Docker read it: systemctl restart docker (a reload is enough where the file has other runtimes)"
+        }
         Engine::Docker => "to make Docker read it: systemctl reload docker",
         Engine::Containerd => "to make containerd read it: systemctl restart containerd (containers go on)",
         Engine::Podman => "podman reads it when it is called the next time",

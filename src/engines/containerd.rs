@@ -167,7 +167,7 @@ fn runtime(
         Some(item) => *item = value(program),
         None => {
             options.insert("BinaryName", value(program));
-            if let Some(mut key) = options.key_mut("BinaryName") {
+            if let Some(mut key) = options.key_mut("BinaryName").filter(|_| !lead.is_empty()) {
                 key.leaf_decor_mut().set_prefix(lead);
             }
         }
@@ -181,7 +181,7 @@ fn set(table: &mut Table, key: &str, item: Item, lead: &str) {
         return;
     }
     table.insert(key, item);
-    if let Some(mut key) = table.key_mut(key) {
+    if let Some(mut key) = table.key_mut(key).filter(|_| !lead.is_empty()) {
         key.leaf_decor_mut().set_prefix(lead);
     }
 }

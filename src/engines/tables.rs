@@ -75,13 +75,18 @@ pub(super) fn copy(table: &dyn TableLike) -> Table {
     let mut fresh = Table::new();
     for (key, item) in table.iter() {
         let item = match item {
+            Item::Value(Value::InlineTable(inner)) => {
+                let mut inner = inner.clone();
+                inner.fmt();
+                Item::Value(Value::InlineTable(inner))
+            }
             Item::Value(value) => Item::Value(value.clone().decorated(" ", "")),
             Item::Table(inner) => Item::Table(copy(inner)),
             other => other.clone(),
         };
         fresh.insert(key, item);
         let lead = table.key(key).map(|key| last_line(key.leaf_decor().prefix())).unwrap_or_default();
-        if let Some(mut key) = fresh.key_mut(key) {
+        if let Some(mut key) = fresh.key_mut(key).filter(|_| !lead.is_empty()) {
             key.leaf_decor_mut().set_prefix(lead);
         }
     }
