@@ -4,6 +4,7 @@
 //! with one device the second directory's wins, while two in one directory refuse it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -47,7 +48,7 @@ pub(super) fn check(known: &Known) -> Vec<Finding> {
     let mut findings = Vec::new();
     let mut ours = Vec::new();
     for directory in DIRECTORIES {
-        for file in files(&known.root, directory) {
+        for file in files(&known.root, directory, &mut findings) {
             match read(&known.root, directory, &file) {
                 Ok(Some(specification)) => ours.push(specification),
                 Ok(None) => {}
@@ -65,8 +66,16 @@ pub(super) fn check(known: &Known) -> Vec<Finding> {
     findings
 }
 
-fn files(root: &Path, directory: &str) -> Vec<PathBuf> {
-    let Ok(listing) = std::fs::read_dir(below(root, Path::new(directory))) else { return Vec::new() };
+/// The files of `directory` that engines read. A directory that is not there is none.
+fn files(root: &Path, directory: &str, findings: &mut Vec<Finding>) -> Vec<PathBuf> {
+    let listing = match std::fs::read_dir(below(root, Path::new(directory))) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Vec::new(),
+        Err(error) => {
+            findings.push(Finding::unchecked(SUBJECT, format!("{directory}: {error}")));
+            return Vec::new();
+        }
+    };
     let names = listing.filter_map(|entry| Some(PathBuf::from(entry.ok()?.file_name())));
     let is_read = |name: &PathBuf| name.extension().is_some_and(|end| end == "json" || end == "yaml");
     let mut files: Vec<PathBuf> = names.filter(is_read).map(|name| Path::new(directory).join(name)).collect();
@@ -78,7 +87,8 @@ fn files(root: &Path, directory: &str) -> Vec<PathBuf> {
 fn read(root: &Path, directory: &'static str, file: &Path) -> Result<Option<Specification>, Finding> {
     let (place, shown) = (below(root, file), file.display());
     let text = match std::fs::metadata(&place) {
-        Ok(found) if found.len() > MAX_FILE => return Ok(None),
+        // A pipe would not end.
+        Ok(found) if !found.is_file() || found.len() > MAX_FILE => return Ok(None),
         _ => std::fs::read(&place).map_err(|error| Finding::unchecked(SUBJECT, format!("{shown}: {error}")))?,
     };
     let named_ours = file.to_string_lossy().contains("runsecrets");
@@ -122,18 +132,14 @@ fn judge(specification: &Specification, known: &Known) -> Vec<Finding> {
     let (shown, mut findings) = (file.display(), Vec::new());
     let place = below(&known.root, file);
     if let Some(fault) = std::fs::metadata(&place).ok().and_then(|found| programs::roots_alone(&place, &found)) {
-        findings.push(Finding::error(SUBJECT, format!("{shown}, by which root runs hooks, {}", fault.what), fault.fix));
+        findings.push(fault.finding(SUBJECT, &format!("{shown}, by which root runs hooks,"), ""));
     }
     let programs: BTreeSet<&Path> =
         devices.iter().flat_map(|device| &device.hooks).map(|hook| &*hook.program).collect();
     for program in programs {
         if let Some(fault) = programs::program(&known.root, program) {
-            let text = format!(
-                "{shown}: the hook {} {}: no container with a device of it starts",
-                program.display(),
-                fault.what
-            );
-            findings.push(Finding::error(SUBJECT, text, fault.fix));
+            let about = format!("{shown}: the hook {}", program.display());
+            findings.push(fault.finding(SUBJECT, &about, ": no container with a device of it starts"));
         }
     }
     let faulty: Vec<&str> =

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::programs::{self, below};
+use super::programs::{self, Kind, below};
 use crate::finding::{Finding, Known};
 use crate::model::{RUN_DIR, SERVICE_ANNOTATION};
 
@@ -168,8 +168,7 @@ fn writers(root: &Path, file: &Path, program: &Path) -> Option<Finding> {
     let place = below(root, file);
     let found: Metadata = std::fs::metadata(&place).ok()?;
     let fault = programs::roots_alone(&place, &found)?;
-    let text = format!("{}, by which root runs {}, {}", file.display(), program.display(), fault.what);
-    Some(Finding::error(SUBJECT, text, fault.fix))
+    Some(fault.finding(SUBJECT, &format!("{}, by which root runs {},", file.display(), program.display()), ""))
 }
 
 /// What it means that `file` takes the place of `masked`.
@@ -190,17 +189,21 @@ fn programs_of(engine: &str, hooks: &[Hook], root: &Path) -> Vec<Finding> {
     judged
         .map(|(hook, fault)| {
             let (file, program) = (hook.file.display(), hook.program.display());
-            match (hook.is_ours(), fault.missing) {
-                (true, true) => {
-                    let text = format!(
-                        "{file}: {program} {}, so {engine} passes the file over and starts containers WITHOUT their secrets",
-                        fault.what
-                    );
-                    Finding::error(SUBJECT, text, fault.fix)
+            let about = format!("{file}: {program}");
+            match (hook.is_ours(), fault.kind) {
+                (true, Kind::Missing) => {
+                    let open =
+                        format!(", so {engine} passes the file over and starts containers WITHOUT their secrets");
+                    fault.finding(SUBJECT, &about, &open)
                 }
-                (true, false) => Finding::error(SUBJECT, format!("{file}: {program} {}", fault.what), fault.fix),
-                (false, true) => Finding::note(SUBJECT, format!("{file}, not ours: {program} {}, so {engine} passes it over", fault.what)),
-                (false, false) => Finding::warning(SUBJECT, format!("{file}, not ours: {program} {}", fault.what), fault.fix),
+                (false, Kind::Missing) => {
+                    let text = format!("{file}, not ours: {program} {}, so {engine} passes it over", fault.what);
+                    Finding::note(SUBJECT, text)
+                }
+                (false, Kind::Wrong) => {
+                    Finding::warning(SUBJECT, format!("{file}, not ours: {program} {}", fault.what), fault.fix)
+                }
+                (_, Kind::Unseen) | (true, Kind::Wrong) => fault.finding(SUBJECT, &about, ""),
             }
         })
         .collect()

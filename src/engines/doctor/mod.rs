@@ -102,21 +102,15 @@ fn has_cdi(engine: Engine, version: Option<&str>) -> bool {
 /// Whether the wrapper is there, and a hook for it.
 fn wrapper(engine: &str, path: &Path, root: &Path) -> Vec<Finding> {
     if let Some(fault) = programs::program(root, path) {
-        let text = format!("{engine}: the runtime {} {}", path.display(), fault.what);
-        return vec![Finding::error(SUBJECT, text, fault.fix)];
+        let about = format!("{engine}: the runtime {}", path.display());
+        return vec![fault.finding(SUBJECT, &about, ": no container of it starts")];
     }
     let beside = path.with_file_name("runsecrets-hook");
     let hook = if programs::below(root, &beside).exists() { beside } else { INSTALLED_HOOK.into() };
+    let about = format!("{engine}: the runtime's hook {}", hook.display());
     let fault = programs::program(root, &hook);
-    let finding = fault.map(|fault| {
-        let text = format!(
-            "{engine}: the runtime's hook {} {}: it refuses containers that claim secrets",
-            hook.display(),
-            fault.what
-        );
-        Finding::error(SUBJECT, text, fault.fix)
-    });
-    finding.into_iter().collect()
+    let consequence = ": it refuses containers that claim secrets";
+    fault.map(|fault| fault.finding(SUBJECT, &about, consequence)).into_iter().collect()
 }
 
 #[cfg(test)]

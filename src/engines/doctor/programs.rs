@@ -6,13 +6,41 @@ use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use crate::finding::Finding;
+
 /// What is wrong with a file, and what to do.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Fault {
     pub(super) what: String,
     pub(super) fix: String,
-    /// Engines see no file there.
-    pub(super) missing: bool,
+    pub(super) kind: Kind,
+}
+
+/// How a file is not as it should be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// It is not there.
+    Missing,
+    /// It could not be looked at.
+    Unseen,
+    /// It is there, and is wrong.
+    Wrong,
+}
+
+impl Fault {
+    fn wrong(what: String, fix: String) -> Option<Self> {
+        Some(Self { what, fix, kind: Kind::Wrong })
+    }
+
+    /// The file `about` and what is wrong with it: an error with its `consequence` and the fix, or, where it could not be
+    /// looked at, what was not checked.
+    pub(super) fn finding(self, subject: &'static str, about: &str, consequence: &str) -> Finding {
+        let what = self.what;
+        match self.kind {
+            Kind::Unseen => Finding::unchecked(subject, format!("{about} {what}")),
+            Kind::Missing | Kind::Wrong => Finding::error(subject, format!("{about} {what}{consequence}"), self.fix),
+        }
+    }
 }
 
 /// `path`, which an engine has as absolute, below `root`.
@@ -23,20 +51,22 @@ pub(super) fn below(root: &Path, path: &Path) -> PathBuf {
 /// What is wrong with the program `path`, if anything is.
 pub(super) fn program(root: &Path, path: &Path) -> Option<Fault> {
     let shown = path.display();
-    let fault = |what: String, fix: String| Some(Fault { what, fix, missing: false });
     if !path.is_absolute() {
-        return fault("is no absolute path".to_owned(), "name the program by its absolute path".to_owned());
+        return Fault::wrong("is no absolute path".to_owned(), "name the program by its absolute path".to_owned());
     }
     let found = match std::fs::metadata(below(root, path)) {
         Ok(found) => found,
         Err(error) if error.kind() == ErrorKind::NotFound => {
             let fix = format!("install {shown}, or remove the files that name it");
-            return Some(Fault { what: "is not there".to_owned(), fix, missing: true });
+            return Some(Fault { what: "is not there".to_owned(), fix, kind: Kind::Missing });
         }
-        Err(error) => return fault(format!("cannot be looked at: {error}"), "run doctor as root".to_owned()),
+        Err(error) => {
+            let what = format!("cannot be looked at: {error}");
+            return Some(Fault { what, fix: String::new(), kind: Kind::Unseen });
+        }
     };
     if !found.is_file() || found.mode() & 0o100 == 0 {
-        return fault("is no executable file".to_owned(), format!("install {shown} again"));
+        return Fault::wrong("is no executable file".to_owned(), format!("install {shown} again"));
     }
     let real = std::fs::canonicalize(below(root, path)).unwrap_or_else(|_| below(root, path));
     roots_alone(&real, &found)
@@ -58,16 +88,15 @@ fn open_to_others(path: &Path, found: &Metadata, is_parent: bool) -> Option<Faul
     } else {
         "is not root's alone: it".to_owned()
     };
-    let fault = |what: String, fix: String| Some(Fault { what, fix, missing: false });
     let sticky = found.is_dir() && found.mode() & 0o1000 != 0;
     let group = found.mode() & 0o020 != 0 && found.gid() != 0;
     if found.uid() != 0 {
         let fix = format!("find out why; then chown root {shown}");
-        return fault(format!("{on_the_way} belongs to user {}", found.uid()), fix);
+        return Fault::wrong(format!("{on_the_way} belongs to user {}", found.uid()), fix);
     }
     if (group || found.mode() & 0o002 != 0) && !sticky {
         let what = format!("{on_the_way} has mode {:04o}, so others may change it", found.mode() & 0o7777);
-        return fault(what, format!("find out who has; then chmod go-w {shown}"));
+        return Fault::wrong(what, format!("find out who has; then chmod go-w {shown}"));
     }
     None
 }
@@ -78,6 +107,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, chown, symlink};
 
     use super::*;
+    use crate::finding::Level;
 
     #[test]
     fn a_program_is_there_runs_and_is_roots_alone() {
@@ -85,7 +115,7 @@ mod tests {
         let path = root.path().join("hook");
         let judged = || program(root.path(), Path::new("/hook"));
         let set = |path: &Path, mode| std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
-        assert!(judged().is_some_and(|fault| fault.missing));
+        assert_eq!(judged().unwrap().kind, Kind::Missing);
         std::fs::write(&path, "").unwrap();
         set(&path, 0o644);
         assert_eq!(judged().unwrap().what, "is no executable file");
@@ -104,6 +134,9 @@ mod tests {
         // Like /tmp.
         set(root.path(), 0o1777);
         assert_eq!(judged(), None);
-        assert!(program(root.path(), Path::new("hook")).is_some_and(|fault| !fault.missing));
+        assert_eq!(program(root.path(), Path::new("hook")).unwrap().kind, Kind::Wrong);
+        let unseen = program(root.path(), Path::new("/hook/below")).unwrap();
+        assert_eq!(unseen.kind, Kind::Unseen);
+        assert_eq!(unseen.finding("cdi", "x", "y").level(), Level::Unchecked);
     }
 }
