@@ -4,12 +4,12 @@
 mod testbed;
 
 use std::os::unix::net::UnixListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
 use testbed::running_agent::{Place, base64, set_mode};
-use testbed::{Bed, CLI, Podman, Runtime, words};
+use testbed::{Bed, CLI, Podman, Runtime, WRAPPER, words};
 
 const CLAIM: &str = "io.runsecrets.service=web";
 
@@ -152,18 +152,24 @@ fn who_may_not_ask_is_told_what_was_not_checked() {
 }
 
 /// A copy of the CLI where everybody may run it.
-fn for_everybody(place: &Place) -> std::path::PathBuf {
+fn for_everybody(place: &Place) -> PathBuf {
     let path = place.path("runsecrets");
     assert!(Command::new("cp").arg(CLI).arg(&path).status().unwrap().success());
     set_mode(&path, 0o755);
     path
 }
 
+/// A copy of a program in a directory that is root's alone, as where it is installed.
+fn installed(podman: &Podman, program: &Path, name: &str) -> PathBuf {
+    let path = podman.path(name);
+    assert!(Command::new("cp").arg(program).arg(&path).status().unwrap().success());
+    path
+}
+
 /// A podman whose hook is one of its own, and can go away.
 fn podman_with_hook(bed: &Bed) -> Podman {
     let podman = Podman::without_hooks(Runtime::Runc);
-    let hook = podman.path("runsecrets-hook");
-    assert!(Command::new("cp").arg(testbed::hook()).arg(&hook).status().unwrap().success());
+    let hook = installed(&podman, &testbed::hook(), "runsecrets-hook");
     for name in ["60-runsecrets-create.json", "60-runsecrets-poststop.json"] {
         podman.add_hook(name, &hook, &bed.place.run());
     }
@@ -236,7 +242,7 @@ fn a_cdi_file_that_is_older_than_the_services_is_found() {
     bed.secret("key", b"k");
     bed.service("web", &["key"]);
     let podman = Podman::without_hooks(Runtime::Runc);
-    let hook = testbed::hook();
+    let hook = installed(&podman, &testbed::hook(), "runsecrets-hook");
     podman.write("/etc/cdi/runsecrets.json", &bed.cli_ok(&["cdi", "generate", "--hook", hook.to_str().unwrap()]));
     let (findings, code) = of_podman(&podman, &bed);
     assert!(said(&findings, "cdi", "ok").contains("runsecrets.json has 1 device"), "{findings:?}");
@@ -247,4 +253,50 @@ fn a_cdi_file_that_is_older_than_the_services_is_found() {
     let warnings = said(&findings, "cdi", "warning");
     assert!(warnings.contains("no device for db") && warnings.contains("cdi generate"), "{findings:?}");
     assert_eq!(code, 2);
+}
+
+/// A directory that is read later, with a file of the same name as ours.
+#[test]
+fn a_file_that_masks_ours_is_found_though_podman_starts_the_container() {
+    let bed = Bed::new(Runtime::Runc);
+    bed.secret("key", b"k");
+    bed.service("web", &["key"]);
+    let podman = podman_with_hook(&bed);
+    let later = podman.path("later.d");
+    std::fs::create_dir(&later).unwrap();
+    configure(&podman, &["podman", "--hooks-dir", later.to_str().unwrap()]);
+    podman.start("with", &["--annotation", CLAIM]).unwrap();
+    assert_eq!(podman.exec("with", &["cat", "/run/secrets/key"]), "k");
+
+    let other =
+        r#"{"version": "1.0.0", "hook": {"path": "/bin/true"}, "when": {"always": true}, "stages": ["poststart"]}"#;
+    std::fs::write(later.join("60-runsecrets-create.json"), other).unwrap();
+    podman.start("without", &["--annotation", CLAIM]).unwrap();
+    assert!(!is_there(&podman.run(&["exec", "without", "ls", "/run/secrets/key"])));
+    let (findings, code) = of_podman(&podman, &bed);
+    let errors = said(&findings, "hooks.d", "error");
+    assert!(errors.contains("podman reads no file that runs our hook at createRuntime"), "{findings:?}");
+    assert!(said(&findings, "hooks.d", "warning").contains("later.d/60-runsecrets-create.json takes the place of"));
+    assert_eq!(code, 1);
+}
+
+fn configure(podman: &Podman, arguments: &[&str]) {
+    let output = podman.inside(CLI).arg("configure").args(arguments).output().unwrap();
+    assert!(output.status.success(), "{}", words(&output));
+}
+
+#[test]
+fn a_runtime_that_is_configured_and_gone_is_found() {
+    testbed::program("dockerd", "docker.io");
+    let bed = Bed::new(Runtime::Runc);
+    let podman = Podman::without_hooks(Runtime::Runc);
+    let wrapper = installed(&podman, Path::new(WRAPPER), "runsecrets-runtime");
+    installed(&podman, &testbed::hook(), "runsecrets-hook");
+    configure(&podman, &["docker", "--runtime-path", wrapper.to_str().unwrap()]);
+    let (findings, code) = of_podman(&podman, &bed);
+    let wired = format!("is wired by /etc/docker/daemon.json, to {}", wrapper.display());
+    assert!(said(&findings, "engines", "ok").contains(&wired) && code == 0, "{findings:?}");
+    std::fs::remove_file(wrapper).unwrap();
+    let (findings, code) = of_podman(&podman, &bed);
+    assert!(said(&findings, "engines", "error").contains("which is not there") && code == 1, "{findings:?}");
 }
