@@ -63,9 +63,12 @@ pub(super) fn uninstall_runtime(text: &str) -> Result<String, EditError> {
     tables::write(&document, text)
 }
 
-/// Whether one of `sources` has our runtime as the default.
-pub(super) fn is_default(sources: &[Source]) -> Result<bool, EditError> {
-    Ok(default_name(sources)?.is_some_and(|name| name == RUNTIME))
+/// Whether our runtime is the default one of `sources`.
+pub(super) fn is_default(sources: &[Source]) -> Result<bool, ConfigureError> {
+    for source in sources {
+        tables::read(&source.text).map_err(|cause| ConfigureError::Edit { path: source.path.clone(), cause })?;
+    }
+    Ok(default_name(sources).is_ok_and(|name| name.is_some_and(|name| name == RUNTIME)))
 }
 
 /// The wrapper that `text` names as a runtime.

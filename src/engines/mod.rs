@@ -12,6 +12,7 @@ mod doctor;
 mod error;
 mod hooks_dir;
 mod json;
+mod plan;
 mod podman;
 mod survey;
 mod tables;

@@ -114,13 +114,25 @@ fn found(engine: Engine, root: &Path) -> Option<Found> {
     Some(Found { engine, program, version, config, wired })
 }
 
+/// `path`, which is absolute, below `root`.
+pub(super) fn below(root: &Path, path: impl AsRef<Path>) -> PathBuf {
+    root.join(path.as_ref().strip_prefix("/").unwrap_or(path.as_ref()))
+}
+
 /// The engine's program, if it is there.
-pub(super) fn program(engine: Engine, root: &Path) -> Option<PathBuf> {
+fn program(engine: Engine, root: &Path) -> Option<PathBuf> {
     PROGRAM_DIRS.iter().map(|dir| root.join(dir).join(engine.program())).find(|path| path.is_file())
 }
 
+/// The first two numbers of the version of the engine's program.
+pub(super) fn installed_version(engine: Engine, root: &Path) -> Option<(u32, u32)> {
+    let version = version(&program(engine, root)?)?;
+    let mut numbers = version.split(|c: char| !c.is_ascii_digit()).map(str::parse);
+    Some((numbers.next()?.ok()?, numbers.next()?.ok()?))
+}
+
 /// The first word of `PROGRAM --version` that begins with a digit, perhaps after a `v`, without a comma behind it.
-pub(super) fn version(program: &Path) -> Option<String> {
+fn version(program: &Path) -> Option<String> {
     let output = Command::new(program).arg("--version").stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok().filter(|_| output.status.success())?;
     let mut words = text.split_whitespace().map(|word| word.trim_start_matches('v').trim_end_matches(','));

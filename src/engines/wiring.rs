@@ -13,7 +13,7 @@ use super::docker;
 use super::error::EditError;
 use super::hooks_dir::{self, Source};
 use super::podman;
-use super::survey::{Engine, Wired};
+use super::survey::{Engine, Wired, below};
 
 /// Where engines look for CDI files.
 const CDI_DIRS: [&str; 2] = ["/etc/cdi", "/var/run/cdi"];
@@ -26,7 +26,9 @@ const HOOK: &str = "runsecrets-hook";
 pub(super) fn wiring(engine: Engine, root: &Path) -> (PathBuf, Wired) {
     let main = below(root, engine.config());
     let judged = match engine {
-        Engine::Docker => files(&[main.clone()]).and_then(|files| by_wrapper(&files, docker::wrapper, root)),
+        Engine::Docker => {
+            files(std::slice::from_ref(&main)).and_then(|files| by_wrapper(&files, docker::wrapper, root))
+        }
         Engine::Containerd => {
             containerd_files(root, &main).and_then(|files| by_wrapper(&files, containerd::wrapper, root))
         }
@@ -153,11 +155,6 @@ fn cdi(root: &Path) -> Option<PathBuf> {
 fn is_program(root: &Path, path: &str) -> bool {
     let found: io::Result<fs::Metadata> = fs::metadata(below(root, path));
     found.is_ok_and(|found| found.is_file() && found.permissions().mode() & 0o111 != 0)
-}
-
-/// `path`, which is absolute, below `root`.
-fn below(root: &Path, path: impl AsRef<Path>) -> PathBuf {
-    root.join(path.as_ref().strip_prefix("/").unwrap_or(path.as_ref()))
 }
 
 #[cfg(test)]
