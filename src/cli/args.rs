@@ -98,6 +98,60 @@ pub(super) enum SecretCommand {
     Rm(References),
     /// Remove all secrets that no service is granted
     Prune(Prune),
+    /// Give a secret a new value; running containers get it at once
+    Update(SecretUpdate),
+    /// Give a secret the value of an earlier version again
+    Rollback(SecretRollback),
+    /// List the versions of a secret that are kept
+    History(SecretHistory),
+}
+
+/// `secret update`.
+#[derive(Debug, Args)]
+pub(super) struct SecretUpdate {
+    #[command(flatten)]
+    pub(super) live: Live,
+    /// Name, id or beginning of the id
+    #[arg(value_name = "SECRET")]
+    pub(super) reference: String,
+    /// The file with the value, or - for standard input
+    #[arg(value_name = "FILE|-")]
+    pub(super) file: PathBuf,
+}
+
+/// `secret rollback`.
+#[derive(Debug, Args)]
+pub(super) struct SecretRollback {
+    #[command(flatten)]
+    pub(super) live: Live,
+    /// The version whose value it gets [default: the one before the current]
+    #[arg(long, value_name = "N")]
+    pub(super) to: Option<u64>,
+    /// Name, id or beginning of the id
+    #[arg(value_name = "SECRET")]
+    pub(super) reference: String,
+}
+
+/// `secret history`.
+#[derive(Debug, Args)]
+pub(super) struct SecretHistory {
+    /// Format output: 'table', 'table TEMPLATE', 'json', or a Go template
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(super) format: String,
+    /// Only display version numbers
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+    /// Name, id or beginning of the id
+    #[arg(value_name = "SECRET")]
+    pub(super) reference: String,
+}
+
+/// Whether containers that run are changed.
+#[derive(Debug, Args)]
+pub(super) struct Live {
+    /// With =false, containers that run stay as they are until they are started again
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(super) live: bool,
 }
 
 /// `secret create`.
@@ -178,7 +232,7 @@ pub(super) enum ServiceCommand {
     Ps(ServicePs),
     /// Remove one or more services
     #[command(visible_alias = "remove")]
-    Rm(References),
+    Rm(ServiceRm),
     /// Grant, revoke, label
     Update(ServiceUpdate),
 }
@@ -221,9 +275,20 @@ pub(super) struct ServiceCreate {
     pub(super) require_claim: bool,
 }
 
+/// `service rm`.
+#[derive(Debug, Args)]
+pub(super) struct ServiceRm {
+    #[command(flatten)]
+    pub(super) live: Live,
+    #[command(flatten)]
+    pub(super) services: References,
+}
+
 /// `service update`.
 #[derive(Debug, Args)]
 pub(super) struct ServiceUpdate {
+    #[command(flatten)]
+    pub(super) live: Live,
     /// Grant a secret: NAME, or source=,target=,uid=,gid=,mode=
     #[arg(long = "secret-add", value_name = "SECRET", value_parser = Grant::parse)]
     pub(super) secret_add: Vec<Grant>,
@@ -378,68 +443,5 @@ pub(super) fn socket(place: &Place) -> Result<PathBuf, CliError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_definition_is_sound() {
-        definition(&[]).debug_assert();
-    }
-
-    #[test]
-    fn a_verb_that_is_brought_stands_beside_the_own_ones() {
-        let verb = Verb {
-            command: || clap::Command::new("extra").arg(clap::Arg::new("what")),
-            run: |matches, show| {
-                show(matches.get_one::<String>("what").map_or("", String::as_str));
-                Ok(())
-            },
-        };
-        let read = |line: &str| {
-            let words = ["runsecrets"].into_iter().chain(line.split(' '));
-            understand(definition(&[verb]).try_get_matches_from(words).unwrap(), &[verb]).unwrap()
-        };
-        let Asked::Brought(verb, matches) = read("extra this") else { panic!("the verb is not known") };
-        let mut shown = String::new();
-        (verb.run)(&matches, &mut |text| shown.push_str(text)).unwrap();
-        assert_eq!(shown, "this");
-        assert!(matches!(read("secret ls"), Asked::Own(_)));
-    }
-
-    #[test]
-    fn aliases_and_short_forms_are_dockers() {
-        for line in [
-            "secret list -q",
-            "secret remove a b",
-            "secret create -l a=b -d x n -",
-            "service list",
-            "secret ls -f name=x",
-        ] {
-            let words = ["runsecrets"].into_iter().chain(line.split(' '));
-            assert!(Arguments::try_parse_from(words).is_ok(), "{line}");
-        }
-    }
-
-    #[test]
-    fn bad_flags_are_refused_in_dockers_words() {
-        let words = |line: &str| {
-            Arguments::try_parse_from(["runsecrets"].into_iter().chain(line.split('|'))).unwrap_err().to_string()
-        };
-        assert!(words("secret|create|-l|=x|n|-").contains("invalid label '=x': empty name"));
-        assert!(words("secret|create|-l|a b=x|n|-").contains("label 'a b' contains whitespaces"));
-        assert!(words("secret|ls|-f|bad").contains("bad format of filter (expected name=value)"));
-        assert!(
-            words("service|create|--name|s|--secret|source=a,foo=b").contains("invalid field in secret request: foo")
-        );
-        assert!(words("service|create|--name|s|--secret|target=b").contains("source is required"));
-    }
-
-    #[test]
-    fn the_host_must_be_a_unix_socket() {
-        let place = |host: &str| Place { run_dir: None, host: Some(host.into()) };
-        assert_eq!(socket(&place("unix:///a/b.sock")).unwrap(), PathBuf::from("/a/b.sock"));
-        for host in ["tcp://1.2.3.4", "unix://", "unix://a", "/a"] {
-            assert!(socket(&place(host)).is_err(), "{host}");
-        }
-    }
-}
+#[path = "args_tests.rs"]
+mod tests;
