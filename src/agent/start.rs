@@ -191,7 +191,7 @@ fn facts(options: &Options, config: &Config, memory: Hardened) -> Facts {
         config_file: Some(read).filter(|file| file.exists()),
         state_dir: config.paths.state_dir.clone(),
         run_dir: config.paths.run_dir.clone(),
-        sockets: ["agent.sock", "hook.sock"].map(|name| Socket::as_made(&config.paths.run_dir, name)),
+        sockets: ["agent.sock", "hook.sock"].map(|name| Socket::as_made(&config.paths.run_dir, name)).into(),
         swap_allowed: config.delivery.allow_swap,
         memory,
     }

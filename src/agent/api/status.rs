@@ -24,7 +24,7 @@ pub struct Facts {
     /// The sockets' directory.
     pub run_dir: PathBuf,
     /// The sockets, as they were made.
-    pub sockets: [Socket; 2],
+    pub sockets: Vec<Socket>,
     /// Whether the configuration allows file systems that the kernel may swap.
     pub swap_allowed: bool,
     /// What the process could do for its own memory.

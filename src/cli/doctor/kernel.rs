@@ -4,7 +4,7 @@ use std::io;
 
 use super::agent::Status;
 use crate::finding::Finding;
-use crate::sys::linux::mount::knows_nosymfollow;
+use crate::sys::linux::mount::{knows_beneath, knows_nosymfollow};
 use crate::sys::linux::path::has_openat2;
 use crate::sys::linux::pidfd::Process;
 
@@ -17,18 +17,29 @@ pub(super) struct Features {
     pidfd: bool,
     /// None where the answer is root's alone.
     nosymfollow: Option<bool>,
+    /// The same of mounts beneath mounts.
+    beneath: Option<bool>,
 }
 
 impl Features {
     /// Tries; nothing is changed.
     pub(super) fn probe() -> Self {
         let own = i32::try_from(std::process::id()).unwrap_or(1);
-        let nosymfollow = match knows_nosymfollow() {
-            Ok(knows) => Some(knows),
-            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
-            Err(_) => Some(false),
-        };
-        Self { openat2: has_openat2(), pidfd: Process::open(own).is_ok(), nosymfollow }
+        Self {
+            openat2: has_openat2(),
+            pidfd: Process::open(own).is_ok(),
+            nosymfollow: told(knows_nosymfollow()),
+            beneath: told(knows_beneath()),
+        }
+    }
+}
+
+/// The kernel's answer, where it gives one to this user.
+fn told(knows: io::Result<bool>) -> Option<bool> {
+    match knows {
+        Ok(knows) => Some(knows),
+        Err(error) if error.kind() == io::ErrorKind::PermissionDenied => None,
+        Err(_) => Some(false),
     }
 }
 
@@ -42,6 +53,7 @@ pub(super) fn judge(features: &Features, status: Option<&Status>) -> Vec<Finding
             "tmpfs noswap and clones of detached mounts: the agent tries them at its start, and does not answer",
         )),
     }
+    findings.push(beneath(features.beneath));
     findings
 }
 
@@ -96,6 +108,20 @@ fn clones(detached: bool) -> Finding {
             "does not clone detached mounts (Linux 6.15): the agent clones in a private mount namespace of a thread, \
              which is as safe and takes a little longer",
         ),
+    }
+}
+
+fn beneath(knows: Option<bool>) -> Finding {
+    match knows {
+        Some(true) => {
+            Finding::ok(SUBJECT, "mounts beneath a mount: a new value takes the place of a file target's old one")
+        }
+        Some(false) => Finding::note(
+            SUBJECT,
+            "does not mount beneath a mount (Linux 6.5): a new value of a file target is mounted on top of the old one, \
+             which is emptied and stays below until the container ends",
+        ),
+        None => Finding::unchecked(SUBJECT, "mounts beneath a mount: only root may try it"),
     }
 }
 

@@ -4,7 +4,7 @@ use super::super::agent::tests::status;
 use super::*;
 use crate::finding::Level;
 
-const NEW: Features = Features { openat2: true, pidfd: true, nosymfollow: Some(true) };
+const NEW: Features = Features { openat2: true, pidfd: true, nosymfollow: Some(true), beneath: Some(true) };
 
 fn worst(features: &Features, status: Option<&Status>) -> (Level, String) {
     let found = judge(features, status);
@@ -39,7 +39,12 @@ fn what_is_missing_is_an_error_and_what_is_roots_is_said() {
     let (level, words) = worst(&old, None);
     assert!(level == Level::Error && words.contains("has no openat2"), "{words}");
     let unknown = Features { nosymfollow: None, ..NEW };
-    assert!(judge(&unknown, None).iter().any(|finding| finding.to_string().contains("only root may try it")));
+    assert!(
+        judge(&unknown, None).iter().any(|finding| finding.to_string().contains("nosymfollow: only root may try it"))
+    );
+    let (level, words) = worst(&Features { beneath: Some(false), ..NEW }, Some(&status()));
+    assert!(level == Level::Note && words.contains("6.5"), "{words}");
+    assert_eq!(worst(&Features { beneath: None, ..NEW }, Some(&status())).0, Level::Unchecked);
     // An agent that runs has tried it.
     assert_eq!(worst(&unknown, Some(&status())).0, Level::Ok);
 }

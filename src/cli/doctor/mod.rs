@@ -39,7 +39,7 @@ pub(super) fn run(
     let run_dir = socket.parent().unwrap_or(Path::new("/"));
     let asked = Asked::ask(agent);
     let status = asked.status();
-    let doors = sockets::Doors::look(run_dir, socket);
+    let doors = sockets::Doors::look(run_dir, socket, status);
 
     let mut findings = agent::judge(&asked, socket);
     findings.extend(sockets::judge(&doors, status));

@@ -1,6 +1,7 @@
-//! The run directory and the two sockets in it: whose they are, who may use them, and who answers on them. A socket is
+//! The run directory and the sockets in it: whose they are, who may use them, and who answers on them. A socket is
 //! knocked at, and nothing is said.
 
+use std::collections::BTreeSet;
 use std::fs::Metadata;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
@@ -22,7 +23,7 @@ const RESTART: &str = "systemctl restart runsecrets-agent";
 pub(super) struct Doors {
     directory: PathBuf,
     found: Result<Inode, ErrorKind>,
-    doors: [Door; 2],
+    doors: Vec<Door>,
     /// Who looks: root, or somebody whose own agent it may be.
     me: u32,
 }
@@ -65,9 +66,15 @@ impl From<Metadata> for Inode {
 }
 
 impl Doors {
-    /// Looks at `run_dir`, at the admin `socket` and at the hook's, and knocks.
-    pub(super) fn look(run_dir: &Path, socket: &Path) -> Self {
-        let doors = [socket.to_owned(), run_dir.join("hook.sock")].map(|path| {
+    /// Looks at `run_dir`, at the admin `socket` and at the others, which are what the agent tells or else the hook's, and
+    /// knocks.
+    pub(super) fn look(run_dir: &Path, socket: &Path, status: Option<&Status>) -> Self {
+        let told = status.into_iter().flat_map(|status| &status.sockets).map(|socket| socket.name.as_str());
+        // Whoever answers does not lead us elsewhere.
+        let told = told.filter(|name| *name != "agent.sock" && !name.contains('/'));
+        let others: BTreeSet<&str> = told.chain(["hook.sock"]).collect();
+        let paths = [socket.to_owned()].into_iter().chain(others.into_iter().map(|name| run_dir.join(name)));
+        let doors = paths.map(|path| {
             let found = inode(&path);
             let knock = match found {
                 Ok(found) if found.is_socket => knock(&path),
@@ -75,6 +82,7 @@ impl Doors {
             };
             Door { path, found, knock }
         });
+        let doors = doors.collect();
         Self { directory: run_dir.to_owned(), found: inode(run_dir), doors, me: effective_uid() }
     }
 

@@ -26,7 +26,7 @@ fn set_mode(path: &Path, mode: u32) {
 }
 
 fn look(directory: &Path) -> Doors {
-    Doors::look(directory, &directory.join("agent.sock"))
+    Doors::look(directory, &directory.join("agent.sock"), None)
 }
 
 /// The worst of what is found, as `level: text`.
@@ -42,6 +42,19 @@ fn sockets_as_the_agent_makes_them_are_well() {
     let found = judge(&look(directory.path()), Some(&status()));
     assert!(found.iter().all(|finding| finding.level() == Level::Ok), "{found:?}");
     assert_eq!(found.len(), 3);
+}
+
+#[test]
+fn every_socket_that_the_agent_tells_is_looked_at() {
+    let (directory, _listeners) = run_dir();
+    let mut told = status();
+    for name in ["user.sock", "../agent.sock"] {
+        told.sockets.push(super::super::agent::Socket { name: name.to_owned(), mode: "0666".to_owned() });
+    }
+    let doors = Doors::look(directory.path(), &directory.path().join("agent.sock"), Some(&told));
+    let names: Vec<_> = doors.doors.iter().map(|door| door.path.strip_prefix(directory.path()).unwrap()).collect();
+    assert_eq!(names, ["agent.sock", "hook.sock", "user.sock"].map(Path::new));
+    assert!(worst(&doors, Some(&told)).contains("user.sock was removed while the agent runs"));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::programs::{self, Kind, below};
+use crate::engines::survey::Engine;
 use crate::finding::{Finding, Known};
 use crate::model::{RUN_DIR, SERVICE_ANNOTATION};
 
@@ -236,7 +237,7 @@ fn ours(engine: &str, hooks: &[Hook], wired: bool, known: &Known) -> Vec<Finding
         }
     }
     for hook in [Some(&hooks[at]), withdraw].into_iter().flatten() {
-        findings.extend(manners(hook, known));
+        findings.extend(manners(engine, hook, known));
     }
     for hook in hooks[..at].iter().filter(|hook| !hook.is_ours() && hook.runs_in(&CREATE)) {
         let text = format!("{} runs before ours, and sees no secrets in the container", hook.file.display());
@@ -246,7 +247,7 @@ fn ours(engine: &str, hooks: &[Hook], wired: bool, known: &Known) -> Vec<Finding
 }
 
 /// Whether a file of ours says what it must.
-fn manners(hook: &Hook, known: &Known) -> Vec<Finding> {
+fn manners(engine: &str, hook: &Hook, known: &Known) -> Vec<Finding> {
     let file = hook.file.display();
     let again = "take the file that comes with this version from /usr/share/runsecrets/hooks.d";
     let mut findings = Vec::new();
@@ -254,6 +255,17 @@ fn manners(hook: &Hook, known: &Known) -> Vec<Finding> {
     if Path::new(told) != known.run_dir {
         let text = format!("{file} asks the agent of {told}, and this is about the one of {}", known.run_dir.display());
         findings.push(Finding::warning(SUBJECT, text, "give the hook's arguments --run-dir, or call doctor with it"));
+    }
+    if engine == Engine::Podman.name() && hook.arguments.iter().any(|argument| argument == "--ask") {
+        let text = format!(
+            "{file} has --ask among its arguments, and podman passes the annotations of an image on: an image can be \
+             taken for any service"
+        );
+        findings.push(Finding::error(
+            SUBJECT,
+            text,
+            format!("take --ask out of {file}; it is for engines that stamp annotations"),
+        ));
     }
     if !hook.has_environment {
         let text = format!("{file} sets no env, so runc and crun give the hook all of the engine's");

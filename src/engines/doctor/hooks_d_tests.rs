@@ -186,6 +186,9 @@ fn our_files_must_say_what_they_must() {
     let words = changed(|file| file["when"] = json!({"annotations": {"^other$": "."}})).only(Level::Error);
     assert!(words.contains("never runs for one"), "{words}");
     changed(|file| file["when"] = json!({"always": true})).only(Level::Ok);
+    let asking = |file: &mut Value| file["hook"]["args"] = json!(["runsecrets-hook", "create-runtime", "--ask"]);
+    let words = changed(asking).only(Level::Error);
+    assert!(words.contains("an image can be taken for any service"), "{words}");
     let elsewhere =
         |file: &mut Value| file["hook"]["args"] = json!(["runsecrets-hook", "create-runtime", "--run-dir", "/x"]);
     let words = changed(elsewhere).only(Level::Warning);

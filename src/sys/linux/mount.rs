@@ -230,7 +230,22 @@ pub fn knows_nosymfollow() -> io::Result<bool> {
             size_of::<libc::mount_attr>(),
         )
     });
-    // The attributes are judged before the descriptor.
+    known_by(result)
+}
+
+/// Whether the kernel mounts beneath a mount (6.5); changes nothing, because what is named is nothing.
+///
+/// # Errors
+/// `EPERM` where the caller may not mount: then the kernel does not say.
+pub fn knows_beneath() -> io::Result<bool> {
+    let flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH | MOVE_MOUNT_BENEATH;
+    // SAFETY: both paths are the empty string, NUL-terminated; the rest are integers.
+    let result = check(unsafe { libc::syscall(libc::SYS_move_mount, -1, c"".as_ptr(), -1, c"".as_ptr(), flags) });
+    known_by(result)
+}
+
+/// What a call says of its flags, which the kernel judges before the descriptor -1.
+fn known_by(result: io::Result<libc::c_long>) -> io::Result<bool> {
     match result.map_err(|error| error.raw_os_error()) {
         Err(Some(libc::EPERM)) => Err(io::Error::from_raw_os_error(libc::EPERM)),
         Err(Some(libc::EBADF)) => Ok(true),
