@@ -6,8 +6,9 @@ use runsecrets::engines;
 #[global_allocator]
 static ALLOCATOR: runsecrets::sys::WipingAllocator = runsecrets::sys::WipingAllocator;
 
+const CONFIGURE: Verb = Verb { command: engines::configure_command, run: engines::configure };
 const NRI: Verb = Verb { command: engines::nri::command, run: engines::nri::run };
 
 fn main() -> std::process::ExitCode {
-    runsecrets::cli::main(&[NRI])
+    runsecrets::cli::main(&[CONFIGURE, NRI], &[engines::examine])
 }
