@@ -103,7 +103,8 @@ impl<'s> Plugin<'s> {
         self.say(&format!("registered with {who}"));
         if validates(runtime) {
             self.say(&format!(
-                "the runtime can require this plugin: required_plugins = [\"{}\"] in its default_validator",
+                "the runtime can require this plugin: required_plugins (CRI-O: nri_validator_required_plugins) of its \
+                 default validator is to be [\"{}\"]",
                 escaped(self.name)
             ));
             return ConfigureResponse { events: CREATE_CONTAINER | VALIDATE_ADJUSTMENT };

@@ -123,7 +123,7 @@ fn where_the_runtime_can_it_refuses_what_would_start_without_secrets() {
             assert!(judged.reject && judged.reason.contains("claims service web"), "{judged:?}");
         }
     });
-    assert!(said[1].contains("required_plugins = [\"ours\"]"), "{said:?}");
+    assert!(said[1].contains("can require this plugin") && said[1].contains("[\"ours\"]"), "{said:?}");
 }
 
 #[test]
