@@ -137,7 +137,7 @@ pub fn authorize(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ClaimRoute, ID_ENTROPY, Labels, Timestamp};
+    use crate::model::{ClaimRoute, ID_ENTROPY, Labels, Selectors, Timestamp};
 
     const ROOT: Peer = Peer { uid: 0, gid: 0, pid: 42 };
 
@@ -147,6 +147,7 @@ mod tests {
             name: ServiceName::parse("web").unwrap(),
             labels: Labels::default(),
             grants: Grants::try_from(vec![Grant::parse("tls.key").unwrap()]).unwrap(),
+            selectors: Selectors::default(),
             require_claim: require_claim.map(|hash| TokenHash(hash.to_owned())),
             created: Timestamp(1),
             updated: Timestamp(1),

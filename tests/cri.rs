@@ -1,5 +1,5 @@
 //! Pods of a real containerd, made by the calls that a kubelet makes: a runtime class with the wrapper in runc's place,
-//! and one whose base specification has our hooks.
+//! and one whose base specification has our hooks, told to ask.
 #![allow(clippy::unwrap_used)] // a test may end where it stands
 
 #[path = "engines/containerd.rs"]
@@ -10,22 +10,40 @@ mod cri;
 mod image;
 mod testbed;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
 use containerd::Containerd;
-use cri::{ContainerSpec, Cri, Pod, PodSpec};
+use cri::{ContainerSpec, Cri, Pod, PodSpec, State};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+use serde_json::json;
 use testbed::running_agent::LIMIT;
-use testbed::{Bed, Canary, Rootfs, Runtime};
+use testbed::{Bed, Canary, Rootfs, Runtime, hook, program, words};
 
-/// The runtime classes under test.
+/// The runtime class with the wrapper as BinaryName.
 const WRAPPER: &str = "wrapper";
+/// The runtime class whose base specification has the hooks.
+const BASE: &str = "base";
 const SECRET: &str = "/run/secrets/key";
+/// What every container of the tests is, but for its name.
+const APP: ContainerSpec<'static> = ContainerSpec {
+    name: "app",
+    image: image::IMAGE,
+    command: &["sleep", "1000"],
+    annotations: &[],
+    mounts: &[],
+    readonly_rootfs: false,
+};
+const CLAIM: [(&str, &str); 1] = [("io.runsecrets.service", "web")];
+const IN_SHOP: &str = "io.kubernetes.cri.sandbox-namespace=shop";
+const NAMED_APP: &str = "io.kubernetes.cri.container-name=app";
 
-/// An agent, and a containerd whose CRI has our runtime classes and a busybox image.
+/// An agent with a secret `key` that is the canary, and a containerd whose CRI has our runtime classes and a busybox image.
 struct Scene {
-    engine: Containerd,
     cri: Cri,
+    engine: Containerd,
     bed: Bed,
     canary: Canary,
 }
@@ -43,53 +61,238 @@ impl Scene {
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
         engine.import(&Rootfs::busybox());
-        Self { engine, cri, bed, canary }
+        Self { cri, engine, bed, canary }
     }
 
-    fn pod(&self, class: &str, pod: PodSpec<'_>) -> Pod {
+    /// The service `name`, with these selectors.
+    fn selecting(&self, name: &str, selectors: &[&str]) {
+        self.bed.service(name, &["key"]);
+        for selector in selectors {
+            self.bed.cli_ok(&["service", "update", "--match", selector, name]);
+        }
+    }
+
+    /// A pod in the namespace `shop`.
+    fn pod(&self, class: &str, annotations: &[(&str, &str)]) -> Pod {
+        let pod = PodSpec { name: "pod", namespace: "shop", annotations, ..PodSpec::default() };
         self.cri.pod(class, &pod).unwrap_or_else(|error| panic!("{error}\n{}", self.engine.log()))
+    }
+
+    fn has_its_secret(&self, container: &str) {
+        assert_eq!(self.cri.exec(container, &["cat", SECRET]).unwrap(), self.canary.value());
+    }
+
+    fn has_nothing(&self, container: &str) {
+        let error = self.cri.exec(container, &["cat", SECRET]).unwrap_err();
+        assert!(error.contains("No such file or directory"), "{error}");
+    }
+
+    /// The containers that the agent has on its list.
+    fn holders(&self) -> Vec<String> {
+        let listed = self.bed.agent.get("/runsecrets/v1/ps").json();
+        listed.as_array().unwrap().iter().map(|row| row["Container"].as_str().unwrap().to_owned()).collect()
+    }
+
+    /// The value is in no file of the engine's and the agent's, in no process's arguments or environment, in no log.
+    fn value_is_nowhere(&self) {
+        let [root, state] = self.engine.directories();
+        self.canary.is_nowhere_in(&[root, state, self.bed.place.state(), self.bed.place.run()]);
+        self.canary.is_in_no_process();
+        for log in [self.engine.log(), self.bed.agent.log.text()] {
+            assert!(!self.canary.is_in(log.as_bytes()), "the value is in a log");
+        }
     }
 }
 
-/// containerd's configuration.
+/// containerd's configuration: runc as it is, and our two classes.
 fn configuration(bed: &Bed, directory: &Path) -> String {
     let cri = "[plugins.\"io.containerd.grpc.v1.cri\"";
-    let path = |name: &str| directory.join(name).display().to_string();
-    let class = |name: &str, binary: &str, more: &str| {
+    let class = |name: &str, binary: &Path, more: &str| {
         format!(
             "{cri}.containerd.runtimes.{name}]\nruntime_type = \"io.containerd.runc.v2\"\n{more}\
              pod_annotations = [\"io.runsecrets.*\"]\ncontainer_annotations = [\"io.runsecrets.*\"]\n\
-             {cri}.containerd.runtimes.{name}.options]\nBinaryName = \"{binary}\"\nRoot = \"{}\"\n",
-            path("runc")
+             {cri}.containerd.runtimes.{name}.options]\nBinaryName = \"{}\"\nRoot = \"{}\"\n",
+            binary.display(),
+            directory.join("runc").display()
         )
     };
-    let runc = bed.runtime.path().display().to_string();
-    let wrapper = Containerd::wrapper_in(directory).display().to_string();
+    let runc = bed.runtime.path();
+    let base = base_specification(bed, directory);
     format!(
         "{cri}]\nsandbox_image = \"{}\"\nrestrict_oom_score_adj = true\n{cri}.containerd]\nsnapshotter = \"native\"\n\
-         default_runtime_name = \"runc\"\n{}{}",
+         default_runtime_name = \"runc\"\n{}{}{}",
         image::IMAGE,
         class("runc", &runc, ""),
-        class(WRAPPER, &wrapper, ""),
+        class(WRAPPER, &Containerd::wrapper_in(directory), ""),
+        class(BASE, &runc, &format!("base_runtime_spec = \"{}\"\n", base.display())),
     )
 }
 
-/// What every container of the tests is.
-const CONTAINER: ContainerSpec<'static> = ContainerSpec {
-    name: "app",
-    image: image::IMAGE,
-    command: &["sleep", "1000"],
-    annotations: &[],
-    mounts: &[],
-    readonly_rootfs: false,
-};
+/// What `ctr oci spec` prints, with our hooks.
+fn base_specification(bed: &Bed, directory: &Path) -> PathBuf {
+    let output = Command::new(program("ctr", "containerd")).args(["oci", "spec"]).output().unwrap();
+    assert!(output.status.success(), "{}", words(&output));
+    let mut spec: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let run_dir = bed.place.run();
+    let call = |stage: &str, more: &[&str]| {
+        let fixed = ["runsecrets-hook", stage, "--run-dir", run_dir.to_str().unwrap()];
+        let arguments = [&fixed, more].concat();
+        json!([{"path": hook(), "args": arguments, "env": ["PATH=/usr/sbin:/usr/bin"], "timeout": 60}])
+    };
+    spec["hooks"] = json!({"createRuntime": call("create-runtime", &["--ask"]), "poststop": call("poststop", &[])});
+    let file = directory.join("base.json");
+    std::fs::write(&file, spec.to_string()).unwrap();
+    file
+}
 
 #[test]
-fn a_pods_annotation_is_a_claim_of_its_containers() {
+fn a_pods_annotation_is_the_claim_of_its_containers_and_not_of_its_sandbox() {
+    for class in [WRAPPER, BASE] {
+        let scene = Scene::new();
+        scene.bed.service("web", &["key"]);
+        let pod = scene.pod(class, &CLAIM);
+        assert_eq!(scene.holders(), [""; 0], "{class}: the sandbox holds secrets");
+        let id = pod.run(&APP).unwrap();
+        scene.has_its_secret(&id);
+        assert_eq!(scene.holders(), [id.as_str()]);
+        scene.value_is_nowhere();
+    }
+}
+
+#[test]
+fn a_containers_annotation_is_its_own_claim() {
     let scene = Scene::new();
     scene.bed.service("web", &["key"]);
-    let annotations = &[("io.runsecrets.service", "web")];
-    let pod = scene.pod(WRAPPER, PodSpec { name: "p", namespace: "shop", annotations, ..PodSpec::default() });
-    let id = pod.run(&CONTAINER).unwrap();
-    assert_eq!(scene.cri.exec(&id, &["cat", SECRET]).unwrap(), scene.canary.value());
+    let pod = scene.pod(WRAPPER, &[]);
+    let id = pod.run(&ContainerSpec { annotations: &CLAIM, ..APP }).unwrap();
+    scene.has_its_secret(&id);
+    scene.has_nothing(&pod.run(&ContainerSpec { name: "other", ..APP }).unwrap());
+    scene.value_is_nowhere();
+}
+
+#[test]
+fn selectors_choose_the_containers_of_a_service() {
+    let scene = Scene::new();
+    scene.selecting("web", &[IN_SHOP, NAMED_APP]);
+    scene.selecting("elsewhere", &["io.kubernetes.cri.sandbox-namespace=sho", NAMED_APP]);
+    let pod = scene.pod(BASE, &[]);
+    let id = pod.run(&APP).unwrap();
+    scene.has_its_secret(&id);
+    scene.has_nothing(&pod.run(&ContainerSpec { name: "sidecar", ..APP }).unwrap());
+    assert_eq!(scene.holders(), [id.as_str()]);
+    let listed = scene.bed.cli_ok(&["service", "ps", "web"]);
+    assert!(listed.contains(&id[..12]), "{listed}");
+
+    // A class that does not ask finds nobody; nor does a claim look at selectors.
+    let plain = scene.pod("runc", &[]);
+    scene.has_nothing(&plain.run(&APP).unwrap());
+    scene.value_is_nowhere();
+}
+
+#[test]
+fn a_container_of_two_services_does_not_start() {
+    let scene = Scene::new();
+    scene.selecting("web", &[IN_SHOP]);
+    scene.selecting("shop", &["io.kubernetes.cri.sandbox-namespace=sh.*", NAMED_APP]);
+    let pod = scene.pod(BASE, &[]);
+    let id = pod.create(&APP).unwrap();
+    let error = pod.start(&id).unwrap_err();
+    assert!(error.contains("of several services by their selectors (shop, web)"), "{error}");
+    assert_ne!(scene.cri.state(&id).0, State::Running);
+    scene.bed.holds_nothing();
+    // A claim settles it.
+    scene.has_its_secret(&pod.run(&ContainerSpec { name: "claims", annotations: &CLAIM, ..APP }).unwrap());
+    scene.value_is_nowhere();
+}
+
+#[test]
+fn a_selected_container_brings_the_token_of_its_service_or_is_refused() {
+    let scene = Scene::new();
+    let made = scene.bed.cli_ok(&[
+        "service",
+        "create",
+        "--name",
+        "web",
+        "--secret",
+        "key",
+        "--match",
+        IN_SHOP,
+        "--require-claim",
+    ]);
+    let (key, token) = made.lines().find_map(|line| line.split_once('=')).unwrap();
+    let without = scene.pod(BASE, &[]).run(&APP).unwrap_err();
+    assert!(without.contains("service web requires a claim token"), "{without}");
+    let pod = scene.pod(BASE, &[(key, token)]);
+    scene.has_its_secret(&pod.run(&APP).unwrap());
+}
+
+#[test]
+fn the_service_account_of_a_pod_stays_visible_beside_the_secrets() {
+    const ACCOUNT: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
+    let scene = Scene::new();
+    scene.selecting("web", &[IN_SHOP]);
+    let account = tempfile::tempdir().unwrap();
+    std::fs::write(account.path().join("token"), "of-the-pod").unwrap();
+    for (class, readonly_rootfs) in [(WRAPPER, false), (BASE, false)] {
+        let pod = scene.pod(class, &CLAIM);
+        let mounts = [(ACCOUNT, account.path())];
+        let id = pod.run(&ContainerSpec { mounts: &mounts, readonly_rootfs, ..APP }).unwrap();
+        scene.has_its_secret(&id);
+        assert_eq!(scene.cri.exec(&id, &["cat", &format!("{ACCOUNT}/token")]).unwrap(), "of-the-pod");
+        let written = scene.cri.exec(&id, &["touch", &format!("{ACCOUNT}/x"), "/run/secrets/x"]).unwrap_err();
+        assert_eq!(written.matches("Read-only file system").count(), 2, "{written}");
+    }
+}
+
+#[test]
+fn a_container_that_is_stopped_removed_or_killed_holds_nothing() {
+    let scene = Scene::new();
+    scene.selecting("web", &[IN_SHOP]);
+    for class in [WRAPPER, BASE] {
+        let claims: &[(&str, &str)] = if class == WRAPPER { &CLAIM } else { &[] };
+        let pod = scene.pod(class, claims);
+        let run = |name: &str| {
+            let id = pod.run(&ContainerSpec { name, ..APP }).unwrap();
+            scene.has_its_secret(&id);
+            id
+        };
+        let stopped = run("stopped");
+        scene.cri.stop(&stopped);
+        scene.bed.holds_nothing();
+
+        let removed = run("removed");
+        scene.cri.remove(&removed);
+        scene.bed.holds_nothing();
+
+        let killed = run("killed");
+        kill(Pid::from_raw(scene.cri.pid(&killed)), Signal::SIGKILL).unwrap();
+        scene.bed.holds_nothing();
+        scene.bed.eventually("the engine knows", || scene.cri.state(&killed).0 == State::Exited);
+
+        // Started again in its place, as a kubelet does.
+        let left = run("left");
+        assert_eq!(scene.holders(), [left.as_str()]);
+        pod.end().unwrap();
+        scene.bed.holds_nothing();
+        scene.value_is_nowhere();
+    }
+}
+
+#[test]
+fn without_an_agent_no_container_starts_but_sandboxes_do() {
+    let mut scene = Scene::new();
+    scene.selecting("web", &[IN_SHOP]);
+    scene.bed.agent.stop();
+    for class in [WRAPPER, BASE] {
+        let pod = scene.pod(class, &CLAIM);
+        let id = pod.create(&APP).unwrap();
+        let error = pod.start(&id).unwrap_err();
+        assert!(error.contains("cannot reach the agent"), "{error}");
+        assert_ne!(scene.cri.state(&id).0, State::Running);
+    }
+    // Nothing is claimed here, but whether something is selected, only the agent could say.
+    let error = scene.pod(BASE, &[]).run(&APP).unwrap_err();
+    assert!(error.contains("cannot reach the agent"), "{error}");
+    let unasked = scene.pod(WRAPPER, &[]);
+    scene.has_nothing(&unasked.run(&APP).unwrap());
 }

@@ -6,6 +6,7 @@
 mod messages;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use h2::client;
 use hyper::Request;
@@ -25,6 +26,8 @@ use crate::testbed::running_agent::LIMIT;
 
 /// What goes before a message in gRPC: whether it is compressed, and its length.
 const PREFIX: usize = 5;
+/// The pods of this process have uids of their own.
+static NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// An engine's CRI socket.
 #[derive(Clone)]
@@ -61,7 +64,7 @@ impl Cri {
         let config = PodSandboxConfig {
             metadata: Some(PodSandboxMetadata {
                 name: pod.name.into(),
-                uid: format!("uid-{}", pod.name),
+                uid: format!("{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::SeqCst)),
                 namespace: pod.namespace.into(),
                 attempt: 0,
             }),

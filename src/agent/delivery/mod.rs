@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `exchange` | a hook connection, from request to record |
 //! | `identity` | which service a container is, where it does not say |
+//! | `selectors` | which service an engine's annotations make of it |
 //! | `held` | the containers that hold secrets, and what is left of those that did |
 //! | `record` | the same on disk, without values, so that a new agent knows them |
 //! | `reaper` | a container's process ends: scrub |
@@ -16,6 +17,7 @@ mod held;
 mod identity;
 mod reaper;
 mod record;
+mod selectors;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -34,6 +36,7 @@ pub use error::DeliveryError;
 use held::{Held, Key};
 use reaper::Reaper;
 use record::Records;
+pub use selectors::{PatternError, check as check_selectors};
 
 /// The directory in the run directory in which mounts are staged on older kernels; always empty.
 const STAGE_DIR: &str = "stage";
