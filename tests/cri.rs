@@ -10,6 +10,7 @@ mod cri;
 mod image;
 mod testbed;
 
+use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
@@ -18,14 +19,14 @@ use containerd::Containerd;
 use cri::{ContainerSpec, Cri, Pod, PodSpec, State};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::json;
+use serde_json::{Value, json};
 use testbed::running_agent::LIMIT;
 use testbed::{Bed, Canary, Rootfs, Runtime, hook, program, words};
 
 /// The runtime class with the wrapper as BinaryName.
-const WRAPPER: &str = "wrapper";
+const WRAPPER: &str = "runsecrets";
 /// The runtime class whose base specification has the hooks.
-const BASE: &str = "base";
+const SELECT: &str = "runsecrets-select";
 const SECRET: &str = "/run/secrets/key";
 /// What every container of the tests is, but for its name.
 const APP: ContainerSpec<'static> = ContainerSpec {
@@ -60,7 +61,9 @@ impl Scene {
             assert!(start.elapsed() < LIMIT, "{error}\n{}", engine.log());
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
-        engine.import(&Rootfs::busybox());
+        let rootfs = Rootfs::busybox();
+        symlink("/run", rootfs.path("var/run")).unwrap();
+        engine.import(&rootfs);
         Self { cri, engine, bed, canary }
     }
 
@@ -104,59 +107,63 @@ impl Scene {
     }
 }
 
-/// containerd's configuration: runc as it is, and our two classes.
+/// containerd's configuration: runc as it is, and the classes that are packaged.
 fn configuration(bed: &Bed, directory: &Path) -> String {
     let cri = "[plugins.\"io.containerd.grpc.v1.cri\"";
-    let class = |name: &str, binary: &Path, more: &str| {
-        format!(
-            "{cri}.containerd.runtimes.{name}]\nruntime_type = \"io.containerd.runc.v2\"\n{more}\
-             pod_annotations = [\"io.runsecrets.*\"]\ncontainer_annotations = [\"io.runsecrets.*\"]\n\
-             {cri}.containerd.runtimes.{name}.options]\nBinaryName = \"{}\"\nRoot = \"{}\"\n",
-            binary.display(),
-            directory.join("runc").display()
-        )
-    };
-    let runc = bed.runtime.path();
+    let classes = include_str!("../packaging/containerd/runtime-classes.toml");
+    // runc's own directory, so that nothing of ours is in the machine's.
+    let options = format!("SystemdCgroup = false\nRoot = \"{}\"\n#", directory.join("runc").display());
     let base = base_specification(bed, directory);
+    let classes =
+        replaced(classes, "/usr/bin/runsecrets-runtime", &Containerd::wrapper_in(directory).display().to_string());
+    let classes = replaced(&classes, "/etc/containerd/runsecrets-base.json", &base.display().to_string());
+    let classes = replaced(&classes, "SystemdCgroup = false", &options);
     format!(
         "{cri}]\nsandbox_image = \"{}\"\nrestrict_oom_score_adj = true\n{cri}.containerd]\nsnapshotter = \"native\"\n\
-         default_runtime_name = \"runc\"\n{}{}{}",
+         default_runtime_name = \"runc\"\n{cri}.containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n\
+         {cri}.containerd.runtimes.runc.options]\n{options}\n{classes}",
         image::IMAGE,
-        class("runc", &runc, ""),
-        class(WRAPPER, &Containerd::wrapper_in(directory), ""),
-        class(BASE, &runc, &format!("base_runtime_spec = \"{}\"\n", base.display())),
     )
 }
 
-/// What `ctr oci spec` prints, with our hooks.
+/// What `ctr oci spec` prints, without its limits and with the hooks that are packaged, as the README makes it.
 fn base_specification(bed: &Bed, directory: &Path) -> PathBuf {
     let output = Command::new(program("ctr", "containerd")).args(["oci", "spec"]).output().unwrap();
     assert!(output.status.success(), "{}", words(&output));
-    let mut spec: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-    let run_dir = bed.place.run();
-    let call = |stage: &str, more: &[&str]| {
-        let fixed = ["runsecrets-hook", stage, "--run-dir", run_dir.to_str().unwrap()];
-        let arguments = [&fixed, more].concat();
-        json!([{"path": hook(), "args": arguments, "env": ["PATH=/usr/sbin:/usr/bin"], "timeout": 60}])
-    };
-    spec["hooks"] = json!({"createRuntime": call("create-runtime", &["--ask"]), "poststop": call("poststop", &[])});
+    let mut spec: Value = serde_json::from_slice(&output.stdout).unwrap();
+    spec["process"].as_object_mut().unwrap().remove("rlimits");
+    let hooks = include_str!("../packaging/containerd/hooks.json");
+    let hooks = replaced(hooks, "/usr/libexec/runsecrets/runsecrets-hook", hook().to_str().unwrap());
+    let mut hooks: Value = serde_json::from_str(&hooks).unwrap();
+    for stage in ["createRuntime", "poststop"] {
+        let arguments = hooks["hooks"][stage][0]["args"].as_array_mut().unwrap();
+        arguments.extend([json!("--run-dir"), json!(bed.place.run())]);
+    }
+    spec["hooks"] = hooks["hooks"].take();
     let file = directory.join("base.json");
     std::fs::write(&file, spec.to_string()).unwrap();
     file
 }
 
+/// `text` with another path, which must be in it.
+fn replaced(text: &str, from: &str, to: &str) -> String {
+    assert!(text.contains(from), "no {from}");
+    text.replace(from, to)
+}
+
 #[test]
 fn a_pods_annotation_is_the_claim_of_its_containers_and_not_of_its_sandbox() {
-    for class in [WRAPPER, BASE] {
-        let scene = Scene::new();
-        scene.bed.service("web", &["key"]);
-        let pod = scene.pod(class, &CLAIM);
-        assert_eq!(scene.holders(), [""; 0], "{class}: the sandbox holds secrets");
-        let id = pod.run(&APP).unwrap();
-        scene.has_its_secret(&id);
-        assert_eq!(scene.holders(), [id.as_str()]);
-        scene.value_is_nowhere();
-    }
+    let scene = Scene::new();
+    scene.bed.service("web", &["key"]);
+    let pod = scene.pod(WRAPPER, &CLAIM);
+    assert_eq!(scene.holders(), [""; 0], "the sandbox holds secrets");
+    let id = pod.run(&APP).unwrap();
+    scene.has_its_secret(&id);
+    assert_eq!(scene.holders(), [id.as_str()]);
+
+    // Where the operator selects, a pod's own word is not heard.
+    scene.has_nothing(&scene.pod(SELECT, &CLAIM).run(&APP).unwrap());
+    scene.value_is_nowhere();
 }
 
 #[test]
@@ -175,7 +182,7 @@ fn selectors_choose_the_containers_of_a_service() {
     let scene = Scene::new();
     scene.selecting("web", &[IN_SHOP, NAMED_APP]);
     scene.selecting("elsewhere", &["io.kubernetes.cri.sandbox-namespace=sho", NAMED_APP]);
-    let pod = scene.pod(BASE, &[]);
+    let pod = scene.pod(SELECT, &[]);
     let id = pod.run(&APP).unwrap();
     scene.has_its_secret(&id);
     scene.has_nothing(&pod.run(&ContainerSpec { name: "sidecar", ..APP }).unwrap());
@@ -183,9 +190,14 @@ fn selectors_choose_the_containers_of_a_service() {
     let listed = scene.bed.cli_ok(&["service", "ps", "web"]);
     assert!(listed.contains(&id[..12]), "{listed}");
 
-    // A class that does not ask finds nobody; nor does a claim look at selectors.
+    // A class that does not ask finds nobody.
     let plain = scene.pod("runc", &[]);
-    scene.has_nothing(&plain.run(&APP).unwrap());
+    let unselected = plain.run(&APP).unwrap();
+    scene.has_nothing(&unselected);
+    // What the base specification adds to a container is the hooks, and nothing else that it could see.
+    for command in [&["sh", "-c", "ulimit -a"][..], &["grep", "-E", "^(Cap|NoNewPrivs|Seccomp)", "/proc/self/status"]] {
+        assert_eq!(scene.cri.exec(&id, command).unwrap(), scene.cri.exec(&unselected, command).unwrap());
+    }
     scene.value_is_nowhere();
 }
 
@@ -194,14 +206,15 @@ fn a_container_of_two_services_does_not_start() {
     let scene = Scene::new();
     scene.selecting("web", &[IN_SHOP]);
     scene.selecting("shop", &["io.kubernetes.cri.sandbox-namespace=sh.*", NAMED_APP]);
-    let pod = scene.pod(BASE, &[]);
+    let pod = scene.pod(SELECT, &[]);
     let id = pod.create(&APP).unwrap();
     let error = pod.start(&id).unwrap_err();
     assert!(error.contains("of several services by their selectors (shop, web)"), "{error}");
     assert_ne!(scene.cri.state(&id).0, State::Running);
     scene.bed.holds_nothing();
-    // A claim settles it.
-    scene.has_its_secret(&pod.run(&ContainerSpec { name: "claims", annotations: &CLAIM, ..APP }).unwrap());
+    scene.bed.cli_ok(&["service", "update", "--match-rm", "io.kubernetes.cri.sandbox-namespace", "shop"]);
+    scene.bed.cli_ok(&["service", "update", "--match", "io.kubernetes.cri.container-name=other", "shop"]);
+    scene.has_its_secret(&pod.run(&ContainerSpec { name: "again", ..APP }).unwrap());
     scene.value_is_nowhere();
 }
 
@@ -220,10 +233,11 @@ fn a_selected_container_brings_the_token_of_its_service_or_is_refused() {
         "--require-claim",
     ]);
     let (key, token) = made.lines().find_map(|line| line.split_once('=')).unwrap();
-    let without = scene.pod(BASE, &[]).run(&APP).unwrap_err();
+    let without = scene.pod(SELECT, &[]).run(&APP).unwrap_err();
     assert!(without.contains("service web requires a claim token"), "{without}");
-    let pod = scene.pod(BASE, &[(key, token)]);
+    let pod = scene.pod(SELECT, &[(key, token)]);
     scene.has_its_secret(&pod.run(&APP).unwrap());
+    scene.value_is_nowhere();
 }
 
 #[test]
@@ -233,22 +247,26 @@ fn the_service_account_of_a_pod_stays_visible_beside_the_secrets() {
     scene.selecting("web", &[IN_SHOP]);
     let account = tempfile::tempdir().unwrap();
     std::fs::write(account.path().join("token"), "of-the-pod").unwrap();
-    for (class, readonly_rootfs) in [(WRAPPER, false), (BASE, false)] {
+    for (class, readonly_rootfs) in [(WRAPPER, false), (WRAPPER, true), (SELECT, false), (SELECT, true)] {
         let pod = scene.pod(class, &CLAIM);
         let mounts = [(ACCOUNT, account.path())];
         let id = pod.run(&ContainerSpec { mounts: &mounts, readonly_rootfs, ..APP }).unwrap();
         scene.has_its_secret(&id);
-        assert_eq!(scene.cri.exec(&id, &["cat", &format!("{ACCOUNT}/token")]).unwrap(), "of-the-pod");
+        // Two names of one place: /var/run is a link in the image, as in most.
+        for token in [&format!("{ACCOUNT}/token"), "/run/secrets/kubernetes.io/serviceaccount/token"] {
+            assert_eq!(scene.cri.exec(&id, &["cat", token]).unwrap(), "of-the-pod");
+        }
         let written = scene.cri.exec(&id, &["touch", &format!("{ACCOUNT}/x"), "/run/secrets/x"]).unwrap_err();
         assert_eq!(written.matches("Read-only file system").count(), 2, "{written}");
     }
+    scene.value_is_nowhere();
 }
 
 #[test]
 fn a_container_that_is_stopped_removed_or_killed_holds_nothing() {
     let scene = Scene::new();
     scene.selecting("web", &[IN_SHOP]);
-    for class in [WRAPPER, BASE] {
+    for class in [WRAPPER, SELECT] {
         let claims: &[(&str, &str)] = if class == WRAPPER { &CLAIM } else { &[] };
         let pod = scene.pod(class, claims);
         let run = |name: &str| {
@@ -283,7 +301,7 @@ fn without_an_agent_no_container_starts_but_sandboxes_do() {
     let mut scene = Scene::new();
     scene.selecting("web", &[IN_SHOP]);
     scene.bed.agent.stop();
-    for class in [WRAPPER, BASE] {
+    for class in [WRAPPER, SELECT] {
         let pod = scene.pod(class, &CLAIM);
         let id = pod.create(&APP).unwrap();
         let error = pod.start(&id).unwrap_err();
@@ -291,8 +309,9 @@ fn without_an_agent_no_container_starts_but_sandboxes_do() {
         assert_ne!(scene.cri.state(&id).0, State::Running);
     }
     // Nothing is claimed here, but whether something is selected, only the agent could say.
-    let error = scene.pod(BASE, &[]).run(&APP).unwrap_err();
+    let error = scene.pod(SELECT, &[]).run(&APP).unwrap_err();
     assert!(error.contains("cannot reach the agent"), "{error}");
     let unasked = scene.pod(WRAPPER, &[]);
     scene.has_nothing(&unasked.run(&APP).unwrap());
+    scene.value_is_nowhere();
 }
