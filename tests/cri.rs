@@ -27,6 +27,8 @@ use testbed::{Bed, Canary, Rootfs, Runtime, hook, program, words};
 const WRAPPER: &str = "runsecrets";
 /// The runtime class whose base specification has the hooks.
 const SELECT: &str = "runsecrets-select";
+/// The same as no operator should have it: every annotation of a pod reaches the container.
+const WIDE: &str = "wide";
 const SECRET: &str = "/run/secrets/key";
 /// What every container of the tests is, but for its name.
 const APP: ContainerSpec<'static> = ContainerSpec {
@@ -118,11 +120,19 @@ fn configuration(bed: &Bed, directory: &Path) -> String {
         replaced(classes, "/usr/bin/runsecrets-runtime", &Containerd::wrapper_in(directory).display().to_string());
     let classes = replaced(&classes, "/etc/containerd/runsecrets-base.json", &base.display().to_string());
     let classes = replaced(&classes, "SystemdCgroup = false", &options);
+    let class = |name: &str, more: &str| {
+        format!(
+            "{cri}.containerd.runtimes.{name}]\nruntime_type = \"io.containerd.runc.v2\"\n{more}\
+             {cri}.containerd.runtimes.{name}.options]\n{options}\n"
+        )
+    };
+    let wide = format!("base_runtime_spec = \"{}\"\npod_annotations = [\"*\"]\n", base.display());
     format!(
         "{cri}]\nsandbox_image = \"{}\"\nrestrict_oom_score_adj = true\n{cri}.containerd]\nsnapshotter = \"native\"\n\
-         default_runtime_name = \"runc\"\n{cri}.containerd.runtimes.runc]\nruntime_type = \"io.containerd.runc.v2\"\n\
-         {cri}.containerd.runtimes.runc.options]\n{options}\n{classes}",
+         default_runtime_name = \"runc\"\n{}{}{classes}",
         image::IMAGE,
+        class("runc", ""),
+        class(WIDE, &wide),
     )
 }
 
@@ -198,6 +208,27 @@ fn selectors_choose_the_containers_of_a_service() {
     for command in [&["sh", "-c", "ulimit -a"][..], &["grep", "-E", "^(Cap|NoNewPrivs|Seccomp)", "/proc/self/status"]] {
         assert_eq!(scene.cri.exec(&id, command).unwrap(), scene.cri.exec(&unselected, command).unwrap());
     }
+    scene.value_is_nowhere();
+}
+
+#[test]
+fn a_pod_that_writes_an_engines_annotations_itself_is_not_believed() {
+    const OF_CRIO: [(&str, &str); 4] = [
+        ("io.container.manager", "cri-o"),
+        ("io.kubernetes.cri-o.ContainerType", "container"),
+        ("io.kubernetes.pod.namespace", "bank"),
+        ("io.kubernetes.container.name", "app"),
+    ];
+    let scene = Scene::new();
+    scene.selecting("web", &["io.kubernetes.cri.sandbox-namespace=bank"]);
+    scene.selecting("other", &["io.kubernetes.pod.namespace=bank"]);
+    let forged = [("io.kubernetes.cri.sandbox-namespace", "bank"), ("tier", "front")];
+    let pod = scene.pod(WIDE, &forged);
+    scene.has_nothing(&pod.run(&APP).unwrap());
+    scene.has_nothing(&scene.pod(WIDE, &OF_CRIO).run(&APP).unwrap());
+    // They do reach the hook: a service that rests on anybody's word is found by them.
+    scene.selecting("naive", &["untrusted:tier=front"]);
+    scene.has_its_secret(&pod.run(&ContainerSpec { name: "again", ..APP }).unwrap());
     scene.value_is_nowhere();
 }
 

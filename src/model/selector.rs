@@ -26,7 +26,7 @@ pub enum Engine {
 }
 
 /// Every key that an engine stamps itself, after what a pod, an image or a user has written: a key that is only like these
-/// is not here, because CRI-O passes every annotation of a pod on.
+/// is not here, because CRI-O passes every annotation of a pod on. A key that has been here stays: stores have it.
 ///
 /// Source: containerd `pkg/cri/annotations`, CRI-O `internal/factory/container`; CRI-O takes the last four from kubelet.
 const STAMPED: [(Engine, &str); 15] = [

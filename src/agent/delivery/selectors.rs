@@ -101,14 +101,15 @@ fn all_hold(
     Ok(true)
 }
 
-/// Which engine has stamped these annotations on a container of a pod. The sandbox of a pod is none. An engine that a pod
-/// can write annotations for is told by one that it sets over those: CRI-O's manager goes before containerd's type.
+/// Which engine has stamped these annotations on a container of a pod; the sandbox of a pod is none. Marks of two engines
+/// are nobody's: CRI-O passes the annotations of a pod on, containerd those that its configuration names, and each sets
+/// its own over them, but not the other's.
 fn engine(annotations: &BTreeMap<String, String>) -> Option<Engine> {
     let value = |key: &str| annotations.get(key).map(String::as_str);
-    match value(MANAGER) {
-        Some("cri-o") => (value("io.kubernetes.cri-o.ContainerType") == Some("container")).then_some(Engine::CriO),
-        Some(_) => None,
-        None => (value("io.kubernetes.cri.container-type") == Some("container")).then_some(Engine::Containerd),
+    match (value(MANAGER), value("io.kubernetes.cri.container-type"), value("io.kubernetes.cri-o.ContainerType")) {
+        (None, Some("container"), None) => Some(Engine::Containerd),
+        (Some("cri-o"), None, Some("container")) => Some(Engine::CriO),
+        _ => None,
     }
 }
 
