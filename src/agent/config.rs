@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de};
 
 use super::delivery::Protection;
+use super::docker::MAX_DAEMONS;
 use crate::model::RUN_DIR;
 
 /// The file that is read when none is named.
@@ -31,6 +32,8 @@ pub struct Config {
     pub delivery: Delivery,
     /// Where the root key comes from.
     pub root_key: RootKey,
+    /// Whose containers are known by their labels.
+    pub docker: Docker,
 }
 
 /// Where things are.
@@ -147,6 +150,16 @@ pub struct RootKey {
     /// absolute.
     #[serde(deserialize_with = "optional_absolute_path")]
     pub file: Option<PathBuf>,
+}
+
+/// Whose containers are known by their labels.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Docker {
+    /// The sockets of the daemons that are asked for the labels of a container whose hook asks (`--ask`). Default none:
+    /// labels count for nothing; at most 4, each absolute.
+    #[serde(deserialize_with = "sockets")]
+    pub socket: Vec<PathBuf>,
 }
 
 /// A whole number from `MIN` to `MAX`.
@@ -323,6 +336,24 @@ pub fn absolute(text: &str) -> Result<PathBuf, String> {
 
 fn absolute_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
     absolute(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
+/// One absolute path, or a list of them.
+fn sockets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Sockets {
+        One(String),
+        Several(Vec<String>),
+    }
+    let texts = match Sockets::deserialize(deserializer)? {
+        Sockets::One(text) => vec![text],
+        Sockets::Several(texts) => texts,
+    };
+    if texts.len() > MAX_DAEMONS {
+        return Err(de::Error::custom(format_args!("more than {MAX_DAEMONS} sockets")));
+    }
+    texts.iter().map(|text| absolute(text)).collect::<Result<_, _>>().map_err(de::Error::custom)
 }
 
 fn optional_absolute_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {

@@ -17,6 +17,7 @@ use super::autolock::Autolock;
 use super::catalog::{CatalogError, Status};
 use super::config::{Bounded, Config, ConfigError, DEFAULT_FILE, Limits};
 use super::delivery::{self, Deliveries, DeliveryError};
+use super::docker::Docker;
 use super::events::Events;
 use super::hardening::{self, HardeningError};
 use super::hooks::HookDoor;
@@ -137,6 +138,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let settings = delivery::Settings {
         size_limit: config.delivery.size_limit.map(Bounded::get),
         filesystems: config.delivery.filesystems(),
+        docker: Docker::new(config.docker.socket.clone()),
     };
 
     let group = group(&config.api.group);

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::agent::autolock::Locked;
 use crate::agent::catalog::CatalogError;
+use crate::agent::docker::DockerError;
 use crate::deliver::DeliverError;
 use crate::model::{escaped, escaped_line};
 use crate::policy::Refusal;
@@ -37,6 +38,8 @@ pub enum DeliveryError {
     Locked(Locked),
     /// There is no such service.
     NoService(String),
+    /// Docker does not say which service it is.
+    Docker(DockerError),
     /// Policy says no.
     Refused(Refusal),
     /// Another container of the same id and bundle is running and holds secrets.
@@ -87,6 +90,7 @@ impl fmt::Display for DeliveryError {
                 escaped(name),
                 escaped(name)
             ),
+            Self::Docker(error) => write!(f, "{error}"),
             Self::Refused(refusal) => write!(f, "{refusal}"),
             Self::Occupied(id) => write!(
                 f,
@@ -142,5 +146,11 @@ impl From<DeliverError> for DeliveryError {
 impl From<Refusal> for DeliveryError {
     fn from(error: Refusal) -> Self {
         Self::Refused(error)
+    }
+}
+
+impl From<DockerError> for DeliveryError {
+    fn from(error: DockerError) -> Self {
+        Self::Docker(error)
     }
 }

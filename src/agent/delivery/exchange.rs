@@ -71,7 +71,9 @@ impl Deliveries {
         let (process, started) = self.identify(fds)?;
         let pid = process.pid();
         let catalog = self.lock.catalog()?;
-        let Some(claim) = identity::claim(&request)? else { return Ok(channel.send(&AgentReply::Nothing, &[])?) };
+        let Some(claim) = identity::claim(&request, peer, &self.docker)? else {
+            return Ok(channel.send(&AgentReply::Nothing, &[])?);
+        };
         let service = service(&catalog, &claim)?;
         let authorized = authorize(peer, &request.container, &claim, &service, token_matches)?;
         let key = Key { id: request.container.clone(), bundle: PathBuf::from(&request.bundle) };

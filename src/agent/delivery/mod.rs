@@ -29,6 +29,7 @@ use crate::model::{ContainerId, Id, SecretName, ServiceName, Target, Timestamp};
 use crate::sys::linux::pidfd::MountNamespace;
 
 use super::autolock::Autolock;
+use super::docker::Docker;
 use super::events::Events;
 pub use error::DeliveryError;
 use held::{Held, Key};
@@ -79,6 +80,8 @@ pub struct Settings {
     pub size_limit: Option<u64>,
     /// The file systems that may be used, best first.
     pub filesystems: Vec<Protection>,
+    /// Who is asked for the labels of Docker's containers.
+    pub docker: Docker,
 }
 
 /// The containers that hold secrets.
@@ -94,6 +97,7 @@ pub struct Deliveries {
     changed: Condvar,
     reaper: Reaper,
     own_namespace: MountNamespace,
+    docker: Docker,
 }
 
 impl Deliveries {
@@ -125,6 +129,7 @@ impl Deliveries {
             changed: Condvar::new(),
             reaper: Reaper::new()?,
             own_namespace,
+            docker: settings.docker.clone(),
         });
         deliveries.resume();
         deliveries.start_reaper()?;
