@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::error::CliError;
-use crate::model::{Grant, Labels, ModelError, RUN_DIR, ServiceName};
+use crate::model::{Grant, HOOK, Labels, ModelError, RUN_DIR, ServiceName};
 
 /// The environment variable that moves the run directory.
 const RUN_DIR_VARIABLE: &str = "RUNSECRETS_RUN_DIR";
@@ -198,7 +198,7 @@ pub(super) struct CdiGenerate {
     #[arg(short, long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
     /// The hook's program
-    #[arg(long, value_name = "PATH", default_value = "/usr/libexec/runsecrets/runsecrets-hook")]
+    #[arg(long, value_name = "PATH", default_value = HOOK)]
     pub(super) hook: PathBuf,
 }
 

@@ -5,6 +5,7 @@
 mod claim;
 mod error;
 mod grant;
+mod hook_entry;
 mod id;
 mod label;
 mod name;
@@ -18,6 +19,7 @@ mod timestamp;
 pub use claim::{CLAIM_ANNOTATION, Claim, ClaimRoute, ContainerId, SERVICE_ANNOTATION};
 pub use error::ModelError;
 pub use grant::{Grant, Grants, MAX_GRANTS, Mode, Owner};
+pub use hook_entry::{HOOK, HOOK_ENVIRONMENT, HOOK_TIMEOUT, HookStage};
 pub use id::{ID_ENTROPY, Id};
 pub use label::{Labels, MAX_LABEL_BYTES};
 pub use name::{MAX_SECRET_NAME, MAX_SERVICE_NAME, SecretName, ServiceName};

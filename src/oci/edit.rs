@@ -7,10 +7,8 @@ use std::path::PathBuf;
 use oci_spec::runtime::{Hook, HookBuilder};
 use serde_json::{Map, Value};
 
-/// Seconds after which a runtime kills our hook: the hook itself gives up after ten.
-const TIMEOUT: i64 = 60;
-/// The environment that our hooks get: a runtime that is told none gives them its own.
-const ENVIRONMENT: &str = "PATH=/usr/sbin:/usr/bin";
+use crate::model::{HOOK_ENVIRONMENT, HOOK_TIMEOUT, HookStage};
+
 /// crun shows nobody what a hook says, unless this annotation names a file.
 const CRUN_STDERR: &str = "run.oci.hooks.stderr";
 
@@ -58,8 +56,9 @@ impl std::error::Error for EditError {}
 pub fn add_hooks(config: &mut Value, additions: &Additions) -> Result<bool, EditError> {
     let top = object(config, "config.json")?;
     let mut changed = false;
-    for (stage, argument) in [("createRuntime", "create-runtime"), ("poststop", "poststop")] {
-        let entry = entry(additions, argument)?;
+    for stage in HookStage::ALL {
+        let entry = entry(additions, stage)?;
+        let stage = stage.name();
         let hooks = object(member(top, "hooks", || Value::Object(Map::new())), "hooks")?;
         let list = member(hooks, stage, || Value::Array(Vec::new()));
         let Value::Array(list) = list else { return Err(EditError::Form { part: stage, expected: "a list" }) };
@@ -75,14 +74,14 @@ pub fn add_hooks(config: &mut Value, additions: &Additions) -> Result<bool, Edit
     Ok(changed)
 }
 
-fn entry(additions: &Additions, stage: &str) -> Result<Value, EditError> {
-    let mut arguments = vec!["runsecrets-hook".to_owned(), stage.to_owned()];
-    arguments.extend(additions.arguments.iter().cloned());
+fn entry(additions: &Additions, stage: HookStage) -> Result<Value, EditError> {
+    let more: Vec<&str> = additions.arguments.iter().map(String::as_str).collect();
+    let arguments: Vec<String> = stage.arguments(&more).into_iter().map(str::to_owned).collect();
     let hook: Hook = HookBuilder::default()
         .path(additions.hook.clone())
         .args(arguments)
-        .env(vec![ENVIRONMENT.to_owned()])
-        .timeout(TIMEOUT)
+        .env(vec![HOOK_ENVIRONMENT.to_owned()])
+        .timeout(i64::from(HOOK_TIMEOUT))
         .build()
         .map_err(|_| EditError::HookPath)?;
     serde_json::to_value(hook).map_err(|_| EditError::HookPath)

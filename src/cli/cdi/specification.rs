@@ -8,16 +8,12 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::model::ServiceName;
+use crate::model::{HOOK_ENVIRONMENT, HOOK_TIMEOUT, HookStage, ServiceName};
 
 /// What stands before `=NAME` in the name of a device.
 pub(super) const KIND: &str = "runsecrets.io/service";
 /// The oldest version of the format with device names that begin with a digit.
 const VERSION: &str = "0.5.0";
-/// The hook's whole environment.
-const ENVIRONMENT: &str = "PATH=/usr/sbin:/usr/bin";
-/// Seconds after which a runtime gives up the hook.
-const TIMEOUT: u32 = 60;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -63,14 +59,15 @@ pub(super) fn specification(services: &[ServiceName], hook: &Path, arguments: &[
 }
 
 fn device<'a>(service: &'a str, hook: &'a Path, arguments: &[&'a str]) -> Device<'a> {
-    let entry = |hook_name, stage| {
-        let args = [&["runsecrets-hook", stage, "--service", service], arguments].concat();
-        Hook { hook_name, path: hook, args, env: [ENVIRONMENT], timeout: TIMEOUT }
+    let told = [&["--service", service], arguments].concat();
+    let entry = |stage: HookStage| Hook {
+        hook_name: stage.name(),
+        path: hook,
+        args: stage.arguments(&told),
+        env: [HOOK_ENVIRONMENT],
+        timeout: HOOK_TIMEOUT,
     };
-    Device {
-        name: service,
-        container_edits: Edits { hooks: [entry("createRuntime", "create-runtime"), entry("poststop", "poststop")] },
-    }
+    Device { name: service, container_edits: Edits { hooks: HookStage::ALL.map(entry) } }
 }
 
 /// Whether CDI takes `name` for a device: `[A-Za-z0-9_.:-]`, first and last alphanumeric. Every service's name fits.
