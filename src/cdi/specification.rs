@@ -11,7 +11,7 @@ use serde::Serialize;
 use crate::model::{HOOK_ENVIRONMENT, HOOK_TIMEOUT, HookStage, ServiceName};
 
 /// What stands before `=NAME` in the name of a device.
-pub(super) const KIND: &str = "runsecrets.io/service";
+pub const KIND: &str = "runsecrets.io/service";
 /// The oldest version of the format with device names that begin with a digit.
 const VERSION: &str = "0.5.0";
 
@@ -49,7 +49,7 @@ struct Hook<'a> {
 /// and absolute where they are paths. `None` without services: the format knows no file without devices.
 ///
 /// Both hooks are the device's own: a hook of the whole file would not be told the service, and so do nothing.
-pub(super) fn specification(services: &[ServiceName], hook: &Path, arguments: &[&str]) -> Option<String> {
+pub fn specification(services: &[ServiceName], hook: &Path, arguments: &[&str]) -> Option<String> {
     if services.is_empty() {
         return None;
     }
@@ -71,7 +71,7 @@ fn device<'a>(service: &'a str, hook: &'a Path, arguments: &[&'a str]) -> Device
 }
 
 /// Whether CDI takes `name` for a device: `[A-Za-z0-9_.:-]`, first and last alphanumeric. Every service's name fits.
-pub(super) fn is_device_name(name: &str) -> bool {
+pub fn is_device_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let ends = [bytes.first(), bytes.last()];
     ends.iter().all(|end| end.is_some_and(u8::is_ascii_alphanumeric))
