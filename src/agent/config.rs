@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, de};
 
 use super::delivery::Protection;
 use super::docker::MAX_DAEMONS;
-use crate::model::RUN_DIR;
+use crate::model::{HOOK, RUN_DIR};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "/etc/runsecrets/config.toml";
@@ -34,6 +34,8 @@ pub struct Config {
     pub root_key: RootKey,
     /// Whose containers are known by their labels.
     pub docker: Docker,
+    /// Services as CDI devices.
+    pub cdi: Cdi,
 }
 
 /// Where things are.
@@ -162,6 +164,18 @@ pub struct Docker {
     pub socket: Vec<PathBuf>,
 }
 
+/// Services as CDI devices.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Cdi {
+    /// The file that is kept as the services are. Default none; absolute. Engines look in `/etc/cdi` and `/var/run/cdi`.
+    #[serde(deserialize_with = "optional_absolute_path")]
+    pub file: Option<PathBuf>,
+    /// The hook's program, as the file says it. Default where it is installed; absolute.
+    #[serde(deserialize_with = "absolute_path")]
+    pub hook: PathBuf,
+}
+
 /// A whole number from `MIN` to `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounded<const MIN: u64, const MAX: u64>(u64);
@@ -214,6 +228,12 @@ impl Paths {
             true => Err(ConfigError::OneDirectory(self.state_dir.clone())),
             false => Ok(()),
         }
+    }
+}
+
+impl Default for Cdi {
+    fn default() -> Self {
+        Self { file: None, hook: HOOK.into() }
     }
 }
 

@@ -39,6 +39,7 @@ fn relative_paths_are_refused() {
         "[paths]\nrun-dir = \"/a/../b\"",
         "[root-key]\nfile = \"root.key\"",
         "[docker]\nsocket = [\"d\"]",
+        "[cdi]\nhook = \"h\"",
     ] {
         assert!(refused(text).contains("is not an absolute path"), "{text}");
     }
@@ -65,6 +66,7 @@ fn the_shipped_example_names_every_key_and_states_the_defaults() {
         .collect();
     let all = Config::parse(Path::new("packaging/config.toml"), &all).unwrap();
     assert!(all.delivery.size_limit.is_some() && all.root_key.file.is_some());
+    assert!(all.cdi.file.is_some());
     assert_eq!(all.docker.socket, [Path::new("/var/run/docker.sock")]);
 }
 

@@ -10,13 +10,14 @@ use nix::unistd::Group;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::api::Api;
 use super::autolock::Autolock;
 use super::catalog::{CatalogError, Status};
-use super::config::{Bounded, Config, ConfigError, DEFAULT_FILE, Limits};
+use super::config::{Bounded, Cdi, Config, ConfigError, DEFAULT_FILE, Limits};
 use super::delivery::{self, Deliveries, DeliveryError};
+use super::devices::Devices;
 use super::docker::Docker;
 use super::events::Events;
 use super::hardening::{self, HardeningError};
@@ -141,6 +142,12 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         docker: Docker::new(config.docker.socket.clone()),
     };
 
+    let Cdi { file, hook: program } = &config.cdi;
+    let devices = file.clone().map(|file| Arc::new(Devices::new(file, program.clone(), run_dir.clone())));
+    if let Some(Err(failure)) = devices.as_ref().map(|devices| devices.refresh(&lock)) {
+        error!("{failure}");
+    }
+
     let group = group(&config.api.group);
     let (admin, _admin_name) = sockets::bind(run_dir.join("agent.sock"), group)?;
     let (hook, _hook_name) = sockets::bind(run_dir.join("hook.sock"), None)?;
@@ -153,7 +160,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         let threads = config.limits.hook_connections.count();
         let hooks = HookDoor::open(hook, deliveries.clone(), threads, config.limits.hook_seconds.seconds());
         let hooks = hooks.map_err(StartError::Runtime)?;
-        let api = Arc::new(Api { lock, deliveries, events, body_time, stop });
+        let api = Arc::new(Api { lock, deliveries, events, devices, body_time, stop });
         let admission = group.map_or(Admission::RootOnly, Admission::Group);
         serve(&config.limits, api, (admin, admission), hooks, stopper).await
     })?;

@@ -97,7 +97,7 @@ pub(super) async fn create(api: &Api, call: Call) -> Result<Answer, ApiError> {
     let claim = form.require_claim.then(new_token).transpose().map_err(CatalogError::from)?;
     let (token, hash) = claim.unzip();
     let service = api.blocking(move |catalog| Ok(catalog.create_service(name, labels, grants, hash, now())?)).await?;
-    note(api, "create", peer, &service);
+    note(api, "create", peer, &service).await;
     let made = match token {
         Some(token) => json!({ "ID": service.id, "Claim": token }),
         None => json!({ "ID": service.id }),
@@ -138,7 +138,7 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
         label_rm: form.label_rm,
     };
     let service = api.blocking(move |catalog| Ok(catalog.update_service(&reference, index, &change, now())?)).await?;
-    note(api, "update", peer, &service);
+    note(api, "update", peer, &service).await;
     Ok(Answer::json(StatusCode::OK, &shape(&service)))
 }
 
@@ -146,7 +146,7 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
 pub(super) async fn remove(api: &Api, reference: &str, call: Call) -> Result<Answer, ApiError> {
     let reference = reference.to_owned();
     let service = api.blocking(move |catalog| Ok(catalog.remove_service(&reference)?)).await?;
-    note(api, "remove", call.peer, &service);
+    note(api, "remove", call.peer, &service).await;
     Ok(Answer::nothing())
 }
 
@@ -196,7 +196,9 @@ fn container(delivery: &Delivery) -> Value {
     })
 }
 
-fn note(api: &Api, action: &'static str, peer: crate::sys::linux::peer::Peer, service: &Service) {
+/// Who watches may use the device.
+async fn note(api: &Api, action: &'static str, peer: crate::sys::linux::peer::Peer, service: &Service) {
+    api.refresh_devices().await;
     api.note(Kind::Service, action, peer, service.id.as_str(), service.name.as_str());
 }
 

@@ -29,6 +29,7 @@ pub(super) async fn unlock(api: &Api, call: Call) -> Result<Answer, ApiError> {
     let (_, key) = read(call).await?;
     let unlocked = blocking(api, move |lock| Ok(lock.unlock(&key.unwrap_or(SecretBytes::zeroed(0)?))?)).await?;
     tracing::info!(uid = peer.uid, pid = peer.pid, "unlock: {unlocked:?}");
+    api.refresh_devices().await;
     let state = match unlocked {
         Unlocked::Opened => "opened",
         Unlocked::Confirmed => "confirmed",
