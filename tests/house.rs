@@ -68,7 +68,7 @@ const CIPHERS: [&str; 14] = [
     "x25519_dalek",
 ];
 /// What may not reach the hook, by the beginning of a crate's name.
-const NOT_IN_THE_HOOK: [&str; 15] = [
+const NOT_IN_THE_HOOK: [&str; 16] = [
     "aes",
     "clap",
     "etcd",
@@ -80,6 +80,7 @@ const NOT_IN_THE_HOOK: [&str; 15] = [
     "oci-spec",
     "openssl",
     "redb",
+    "regex",
     "ring",
     "rustls",
     "tokio",

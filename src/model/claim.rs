@@ -45,6 +45,8 @@ pub enum ClaimRoute {
     Environment,
     /// The label `io.runsecrets.service`, as Docker lists it: set by whoever made the container, never by its image.
     Label,
+    /// The service's selectors, where the hook was told to ask: the agent's own finding.
+    Selector,
 }
 
 /// Which service a container says it is.

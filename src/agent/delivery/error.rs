@@ -8,9 +8,11 @@ use crate::agent::autolock::Locked;
 use crate::agent::catalog::CatalogError;
 use crate::agent::docker::DockerError;
 use crate::deliver::DeliverError;
-use crate::model::{escaped, escaped_line};
+use crate::model::{ServiceName, escaped, escaped_line};
 use crate::policy::Refusal;
 use crate::wire::ChannelError;
+
+use super::PatternError;
 
 /// Why a delivery was refused or could not be made.
 #[derive(Debug)]
@@ -40,6 +42,10 @@ pub enum DeliveryError {
     NoService(String),
     /// Docker does not say which service it is.
     Docker(DockerError),
+    /// The selectors of several services hold for the container.
+    TwoSelected(Vec<ServiceName>),
+    /// A selector cannot be used.
+    Pattern(PatternError),
     /// Policy says no.
     Refused(Refusal),
     /// Another container of the same id and bundle is running and holds secrets.
@@ -91,6 +97,15 @@ impl fmt::Display for DeliveryError {
                 escaped(name)
             ),
             Self::Docker(error) => write!(f, "{error}"),
+            Self::TwoSelected(names) => {
+                let names: Vec<&str> = names.iter().map(ServiceName::as_str).collect();
+                write!(
+                    f,
+                    "the container is of several services by their selectors ({}); select more narrowly with `runsecrets service update --match`",
+                    names.join(", ")
+                )
+            }
+            Self::Pattern(cause) => write!(f, "{cause}"),
             Self::Refused(refusal) => write!(f, "{refusal}"),
             Self::Occupied(id) => write!(
                 f,
@@ -134,6 +149,12 @@ impl From<Locked> for DeliveryError {
 impl From<CatalogError> for DeliveryError {
     fn from(error: CatalogError) -> Self {
         Self::Catalog(error)
+    }
+}
+
+impl From<PatternError> for DeliveryError {
+    fn from(error: PatternError) -> Self {
+        Self::Pattern(error)
     }
 }
 

@@ -71,7 +71,7 @@ impl Deliveries {
         let (process, started) = self.identify(fds)?;
         let pid = process.pid();
         let catalog = self.lock.catalog()?;
-        let Some(claim) = identity::claim(&request, peer, &self.docker)? else {
+        let Some(claim) = identity::claim(&catalog, &request, peer, &self.docker)? else {
             return Ok(channel.send(&AgentReply::Nothing, &[])?);
         };
         let service = service(&catalog, &claim)?;

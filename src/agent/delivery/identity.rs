@@ -3,21 +3,31 @@
 
 use std::path::Path;
 
+use crate::agent::catalog::Catalog;
 use crate::agent::docker::Docker;
 use crate::model::Claim;
 use crate::policy::Peer;
 use crate::wire::Deliver;
 
-use super::DeliveryError;
+use super::{DeliveryError, selectors};
 
 /// The claim of the container that `request` is about; none: it is no service, and gets nothing.
 ///
 /// # Errors
-/// What has to be asked does not answer: the container is refused then, not started without its secrets.
-pub(super) fn claim(request: &Deliver, peer: &Peer, docker: &Docker) -> Result<Option<Claim>, DeliveryError> {
-    // Where a bundle is, and with it whose container it is, is believed of root alone.
+/// It is several services, or what has to be asked does not answer: the container is refused then, not started without
+/// its secrets.
+pub(super) fn claim(
+    catalog: &Catalog,
+    request: &Deliver,
+    peer: &Peer,
+    docker: &Docker,
+) -> Result<Option<Claim>, DeliveryError> {
+    // Where a bundle is, and what an engine has stamped on it, is believed of root alone.
     if request.claim.is_some() || peer.uid != 0 {
         return Ok(request.claim.clone());
     }
-    Ok(docker.claim(&request.container, Path::new(&request.bundle))?)
+    match docker.claim(&request.container, Path::new(&request.bundle))? {
+        Some(claim) => Ok(Some(claim)),
+        None => selectors::claim(catalog, &request.annotations),
+    }
 }
