@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::autolock::Autolock;
-use crate::cdi::{replace, specification};
-use crate::model::{RUN_DIR, ServiceName};
+use crate::cdi::{Offered, replace, specification};
+use crate::model::RUN_DIR;
 
 /// The mode of the file's directory where there was none: engines pass through as who they are.
 const DIRECTORY_MODE: u32 = 0o755;
@@ -58,7 +58,9 @@ impl Devices {
     pub fn refresh(&self, lock: &Autolock) -> Result<(), DevicesError> {
         let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let Ok(catalog) = lock.catalog() else { return Ok(()) };
-        let services: Vec<ServiceName> = catalog.services().into_iter().map(|service| service.name).collect();
+        let services = catalog.services().into_iter();
+        let services: Vec<Offered> =
+            services.map(|service| Offered { service: service.name, credentials: service.credentials }).collect();
         let written = match self.text(&services)? {
             Some(text) => self.write(text.as_bytes()),
             None => fs::remove_file(&self.file).or_else(absent),
@@ -66,7 +68,7 @@ impl Devices {
         written.map_err(|cause| self.failed(cause))
     }
 
-    fn text(&self, services: &[ServiceName]) -> Result<Option<String>, DevicesError> {
+    fn text(&self, services: &[Offered]) -> Result<Option<String>, DevicesError> {
         let run_dir = self.run_dir.to_str().ok_or_else(|| self.failed(ErrorKind::InvalidFilename.into()))?;
         let told: &[&str] = if self.run_dir == Path::new(RUN_DIR) { &[] } else { &["--run-dir", run_dir] };
         Ok(specification(services, &self.hook, told))

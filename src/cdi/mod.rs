@@ -6,4 +6,4 @@ mod file;
 mod specification;
 
 pub use file::replace;
-pub use specification::{KIND, is_device_name, specification};
+pub use specification::{KIND, Offered, is_device_name, specification};

@@ -274,6 +274,9 @@ pub(super) struct ServiceCreate {
     /// Ask every container for a token, which is shown once
     #[arg(long)]
     pub(super) require_claim: bool,
+    /// Set $CREDENTIALS_DIRECTORY to /run/secrets in containers, for programs that look there
+    #[arg(long)]
+    pub(super) credentials: bool,
 }
 
 /// `service rm`.
@@ -308,6 +311,9 @@ pub(super) struct ServiceUpdate {
     /// Remove selectors by their key, or one as it is written; done before the additions
     #[arg(long = "match-rm", value_name = "KEY[=REGEX]")]
     pub(super) match_rm: Vec<String>,
+    /// Set $CREDENTIALS_DIRECTORY in containers that start from now on, or not
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) credentials: Option<bool>,
     /// Name, id or beginning of the id
     #[arg(value_name = "SERVICE")]
     pub(super) service: String,

@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::format::natural_order;
 use super::report::Report;
 use super::template::Value;
-use crate::cdi::{KIND, is_device_name, replace, specification};
+use crate::cdi::{KIND, Offered, is_device_name, replace, specification};
 use crate::model::{RUN_DIR, ServiceName};
 
 /// Runs one of them.
@@ -18,28 +18,31 @@ pub(super) fn run(command: CdiCommand, run_dir: &Path, agent: &Agent, report: &m
     match command {
         CdiCommand::Generate(arguments) => generate(&arguments, run_dir, &services, report),
         CdiCommand::Ls => {
-            services.iter().for_each(|service| report.line(&format!("{KIND}={service}")));
+            services.iter().for_each(|offered| report.line(&format!("{KIND}={}", offered.service)));
             Ok(())
         }
     }
 }
 
-/// The names of all services that can be devices; any other is reported.
-fn services(agent: &Agent) -> Result<Vec<ServiceName>, CliError> {
+/// All services that can be devices; any other is reported.
+fn services(agent: &Agent) -> Result<Vec<Offered>, CliError> {
     let path = "/runsecrets/v1/services";
     let strange = || CliError::Answer { path: path.to_owned() };
     let Value::List(services) = agent.get(path)?.typed() else { return Err(strange()) };
-    let name =
-        |service: &Value| ServiceName::parse(service.text_of("Name")).ok().filter(|name| is_device_name(name.as_str()));
-    let mut names = services.iter().map(name).collect::<Option<Vec<_>>>().ok_or_else(strange)?;
-    names.sort_by(|a, b| natural_order(a.as_str(), b.as_str()));
-    Ok(names)
+    let offered = |service: &Value| {
+        let name = ServiceName::parse(service.text_of("Name")).ok().filter(|name| is_device_name(name.as_str()))?;
+        let credentials = matches!(service.field("Credentials"), Some(Value::Bool(true)));
+        Some(Offered { service: name, credentials })
+    };
+    let mut services = services.iter().map(offered).collect::<Option<Vec<_>>>().ok_or_else(strange)?;
+    services.sort_by(|a, b| natural_order(a.service.as_str(), b.service.as_str()));
+    Ok(services)
 }
 
 fn generate(
     arguments: &CdiGenerate,
     run_dir: &Path,
-    services: &[ServiceName],
+    services: &[Offered],
     report: &mut Report,
 ) -> Result<(), CliError> {
     let run_dir = absolute(run_dir)?;

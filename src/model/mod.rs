@@ -28,6 +28,6 @@ pub use place::RUN_DIR;
 pub use secret_record::{SecretInfo, SecretVersion};
 pub use selector::{Engine, MAX_SELECTORS, Selector, Selectors};
 pub use service::{Service, TokenHash};
-pub use target::{MAX_TARGET, SECRETS_DIR, Target, is_within};
+pub use target::{CREDENTIALS_VARIABLE, MAX_TARGET, SECRETS_DIR, Target, is_within};
 pub use text::{escaped, escaped_line};
 pub use timestamp::Timestamp;

@@ -50,6 +50,7 @@ impl Deliveries {
                     self.emit("refuse", &id, &attributes);
                 })
             }
+            (HookRequest::Environment(request), _) => Ok(channel.send(&self.environment(peer, &request)?, &[])?),
             (HookRequest::Withdraw { container, bundle }, _) => {
                 let made = self.withdraw(&Key { id: container, bundle: PathBuf::from(bundle) });
                 Ok(channel.send(&AgentReply::Withdrawn { made }, &[])?)
@@ -226,7 +227,7 @@ fn unexpected(message: HookRequest) -> DeliveryError {
 }
 
 /// The claimed service, by its whole name: what else the catalog would take for it (an id, a prefix) is no claim.
-fn service(catalog: &Catalog, claim: &Claim) -> Result<Service, DeliveryError> {
+pub(super) fn service(catalog: &Catalog, claim: &Claim) -> Result<Service, DeliveryError> {
     let name = &claim.service;
     let found = catalog.service(name.as_str()).ok().filter(|service| service.name.folded() == name.folded());
     found.ok_or_else(|| DeliveryError::NoService(name.to_string()))

@@ -4,6 +4,7 @@
 //! | file | what |
 //! |---|---|
 //! | `exchange` | a hook connection, from request to record |
+//! | `environment` | what a service wants in a container's environment, for the wrapper |
 //! | `identity` | which service a container is, where it does not say |
 //! | `selectors` | which service an engine's annotations make of it |
 //! | `held` | the containers that hold secrets, and what is left of those that did |
@@ -13,6 +14,7 @@
 //! | `reaper` | a container's process ends: scrub |
 //! | `error` | refusals, in words for the operator |
 
+mod environment;
 mod error;
 mod exchange;
 mod held;
