@@ -37,7 +37,6 @@ impl Docker {
 
     /// The same in `directory`, and with more runtimes: a name and a program.
     pub(crate) fn start_in(directory: TempDir, bed: &Bed, more: &[(&str, &Path)]) -> Self {
-        let path = |name: &str| directory.path().join(name);
         let real = bed.runtime.path();
         let common =
             ["--real-runtime".as_ref(), &*real, "--hook".as_ref(), &hook(), "--run-dir".as_ref(), &bed.place.run()]
@@ -54,13 +53,23 @@ impl Docker {
         for (name, program) in more {
             runtimes[name] = serde_json::json!({"path": program});
         }
-        let config = serde_json::json!({
-            "runtimes": runtimes,
+        Self::with_in(directory, serde_json::json!({"runtimes": runtimes}))
+    }
+
+    /// Starts it with `config`, beside what it needs here.
+    pub(crate) fn with(config: serde_json::Value) -> Self {
+        Self::with_in(tempfile::tempdir().unwrap(), config)
+    }
+
+    fn with_in(directory: TempDir, mut config: serde_json::Value) -> Self {
+        let path = |name: &str| directory.path().join(name);
+        let needed = serde_json::json!({
             "iptables": false, "ip6tables": false, "bridge": "none", "storage-driver": "vfs", "oom-score-adjust": 0,
             "data-root": path("data"), "exec-root": path("exec"), "pidfile": path("pid"),
             "hosts": [format!("unix://{}", path("sock").display())],
         });
-        std::fs::write(path("daemon.json"), config.to_string()).unwrap();
+        config.as_object_mut().unwrap().extend(needed.as_object().unwrap().clone());
+        std::fs::write(path("daemon.json"), serde_json::to_string_pretty(&config).unwrap()).unwrap();
         std::fs::create_dir(path("client")).unwrap();
         let log = std::fs::File::create(path("log")).unwrap();
         let mut command = Command::new(program("dockerd", "docker.io"));
@@ -80,6 +89,22 @@ impl Docker {
     /// Where it keeps what it knows: data-root, exec-root, and its log.
     pub(crate) fn directories(&self) -> [PathBuf; 3] {
         ["data", "exec", "log"].map(|name| self.directory.path().join(name))
+    }
+
+    /// Its configuration.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.directory.path().join("daemon.json")
+    }
+
+    /// What `systemctl reload docker` does; waits until it has been done for the time `count`.
+    pub(crate) fn reload(&self, count: usize) {
+        kill(Pid::from_raw(i32::try_from(self.daemon.id()).unwrap()), Signal::SIGHUP).unwrap();
+        let start = Instant::now();
+        let log = || std::fs::read_to_string(self.directory.path().join("log")).unwrap();
+        while log().matches("Reloaded configuration").count() < count {
+            assert!(start.elapsed() < LIMIT, "dockerd did not reload:\n{}", log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// The client's answer.
