@@ -53,6 +53,9 @@ Match:
  - {{.}}
 {{- end }}{{ end }}
 Claim required:  {{.RequireClaim}}
+{{- if .Credentials }}
+Credentials:     {{.Credentials}}
+{{- end }}
 Created at:      {{.CreatedAt}}
 Updated at:      {{.UpdatedAt}}";
 
@@ -92,6 +95,8 @@ struct Create<'a> {
     #[serde(rename = "Match")]
     selectors: &'a [Selector],
     require_claim: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    credentials: bool,
 }
 
 #[derive(Serialize)]
@@ -103,6 +108,8 @@ struct Update<'a> {
     label_rm: &'a [String],
     match_add: &'a [Selector],
     match_rm: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credentials: Option<bool>,
     live: bool,
 }
 
@@ -130,6 +137,7 @@ fn create(arguments: &ServiceCreate, agent: &Agent, report: &mut Report) -> Resu
         secrets,
         selectors: &arguments.selectors,
         require_claim: arguments.require_claim,
+        credentials: arguments.credentials,
     };
     let made = agent.post("/runsecrets/v1/services/create", serde_json::to_vec(&body).unwrap_or_default())?;
     report.line(made.text_of("ID"));
@@ -194,6 +202,7 @@ fn update(arguments: &ServiceUpdate, agent: &Agent, report: &mut Report) -> Resu
         label_rm: &arguments.label_rm,
         match_add: &arguments.match_add,
         match_rm: &arguments.match_rm,
+        credentials: arguments.credentials,
         live: arguments.live.live,
     };
     let path = path("service", SERVICES, &arguments.service)? + "/update";
@@ -243,7 +252,7 @@ mod tests {
     #[test]
     fn pretty_and_table_have_one_line_a_fact() {
         let json = r#"{"ID":"auweyvbzdjmkcqtanjez0nkl0","Name":"web","Labels":{"k":"v"},"Secrets":[{"Source":"a",
-            "Target":"/run/secrets/a","UID":"0","GID":"0","Mode":"0444"}],"Match":["untrusted:tier=a.*"],"RequireClaim":false,
+            "Target":"/run/secrets/a","UID":"0","GID":"0","Mode":"0444"}],"Match":["untrusted:tier=a.*"],"RequireClaim":false,"Credentials":false,
             "CreatedAt":"1970-01-01T00:00:00Z","UpdatedAt":"1970-01-01T00:00:00Z","Version":{"Index":3}}"#;
         let service = serde_json::from_str::<Value>(json).unwrap().typed();
         let rows = [row(&service, 5_000_000_000)];
