@@ -153,7 +153,7 @@ pub fn renew(container: &ContainerId, held: (&Id, &ServiceName), service: &Servi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ClaimRoute, ID_ENTROPY, Labels, Timestamp};
+    use crate::model::{ClaimRoute, ID_ENTROPY, Labels, Selectors, Timestamp};
 
     const ROOT: Peer = Peer { uid: 0, gid: 0, pid: 42 };
 
@@ -163,7 +163,9 @@ mod tests {
             name: ServiceName::parse("web").unwrap(),
             labels: Labels::default(),
             grants: Grants::try_from(vec![Grant::parse("tls.key").unwrap()]).unwrap(),
+            selectors: Selectors::default(),
             require_claim: require_claim.map(|hash| TokenHash(hash.to_owned())),
+            credentials: false,
             created: Timestamp(1),
             updated: Timestamp(1),
             index: 1,
