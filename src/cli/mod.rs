@@ -8,12 +8,14 @@
 mod args;
 mod cdi;
 mod client;
+mod compose;
 mod error;
 mod events;
 mod format;
 mod input;
 mod object;
 mod ps;
+mod replace;
 mod report;
 mod secret;
 mod service;
@@ -56,6 +58,7 @@ fn run(arguments: Arguments, report: &mut Report) -> Result<(), CliError> {
         Command::Secret(command) => secret::run(command, &agent, report),
         Command::Service(command) => service::run(command, &agent, report),
         Command::Cdi(command) => cdi::run(command, &run_dir, &agent, report),
+        Command::Compose(command) => compose::run(command, &agent, report),
         Command::Unlock(command) => unlock::unlock(&command, &agent, report),
         Command::Autolock(command) => unlock::autolock(&command, &agent, report),
         Command::Ps(command) => ps::all(&command, &agent, report),

@@ -52,7 +52,7 @@ Updated at:      {{.UpdatedAt}}";
 
 /// A grant as the API has it.
 #[derive(Serialize)]
-struct Reference<'a> {
+pub(super) struct Reference<'a> {
     #[serde(rename = "Source")]
     source: &'a str,
     #[serde(rename = "Target")]
@@ -77,22 +77,24 @@ impl<'a> From<&'a Grant> for Reference<'a> {
     }
 }
 
+/// The body of `POST …/services/create`.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Create<'a> {
-    name: &'a str,
-    labels: &'a Labels,
-    secrets: Vec<Reference<'a>>,
-    require_claim: bool,
+pub(super) struct Create<'a> {
+    pub(super) name: &'a str,
+    pub(super) labels: &'a Labels,
+    pub(super) secrets: Vec<Reference<'a>>,
+    pub(super) require_claim: bool,
 }
 
+/// The body of `POST …/services/{ref}/update`.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Update<'a> {
-    secret_add: Vec<Reference<'a>>,
-    secret_rm: &'a [String],
-    label_add: &'a BTreeMap<String, String>,
-    label_rm: &'a [String],
+pub(super) struct Update<'a> {
+    pub(super) secret_add: Vec<Reference<'a>>,
+    pub(super) secret_rm: &'a [String],
+    pub(super) label_add: &'a BTreeMap<String, String>,
+    pub(super) label_rm: &'a [String],
 }
 
 /// Runs one of them.
