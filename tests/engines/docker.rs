@@ -61,13 +61,17 @@ impl Docker {
         ["data", "exec", "log"].map(|name| self.directory.path().join(name))
     }
 
+    /// Tells a client of Docker's to talk to this one.
+    pub(crate) fn told_to<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command.env("DOCKER_HOST", format!("unix://{}", self.directory.path().join("sock").display()));
+        command.env("DOCKER_CONFIG", self.directory.path().join("client")).env_remove("DOCKER_CONTEXT")
+    }
+
     /// The client's answer.
     pub(crate) fn docker(&self, arguments: &[&str]) -> Output {
         let [out, err] = ["out", "err"].map(|_| tempfile::NamedTempFile::new().unwrap());
         let mut command = Command::new(program("docker", "docker.io"));
-        command.env("DOCKER_HOST", format!("unix://{}", self.directory.path().join("sock").display()));
-        command.env("DOCKER_CONFIG", self.directory.path().join("client")).env_remove("DOCKER_CONTEXT");
-        command.args(arguments).stdin(Stdio::null());
+        self.told_to(&mut command).args(arguments).stdin(Stdio::null());
         let status = command.stdout(out.reopen().unwrap()).stderr(err.reopen().unwrap()).status().unwrap();
         let [stdout, stderr] = [out, err].map(|file| std::fs::read(file.path()).unwrap());
         Output { status, stdout, stderr }

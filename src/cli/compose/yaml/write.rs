@@ -118,9 +118,9 @@ fn inline(scalar: &str, style: Style, text: &mut String) {
 /// Whether a plain scalar of a parser is one also where we write it: it was folded from several lines otherwise, and is
 /// text.
 fn stays_plain(scalar: &str) -> bool {
-    !(scalar.contains(": ") || scalar.contains(" #") || scalar.ends_with(':'))
-        && !scalar.starts_with("---")
-        && !scalar.starts_with("...")
+    let ends_it = [": ", " #"].iter().any(|sign| scalar.contains(sign)) || scalar.ends_with(':');
+    let is_marker = ["---", "..."].iter().any(|marker| scalar.starts_with(marker));
+    !ends_it && !is_marker
 }
 
 fn double_quoted(scalar: &str, text: &mut String) {
