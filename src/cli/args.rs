@@ -309,13 +309,16 @@ fn label(text: &str) -> Result<String, ModelError> {
     Labels::parse([text]).map(|_| text.to_owned())
 }
 
+/// Runs a verb with its arguments; the second one shows a text.
+pub type RunVerb = fn(&clap::ArgMatches, &mut dyn FnMut(&str)) -> Result<(), Box<dyn std::error::Error>>;
+
 /// A verb that another module brings: the two know each other only by the program's entry point.
 #[derive(Debug, Clone, Copy)]
 pub struct Verb {
     /// Its command line.
     pub command: fn() -> clap::Command,
-    /// Runs it; what it shows goes through the last argument, as this program's own words do.
-    pub run: fn(&clap::ArgMatches, &mut dyn FnMut(&str)) -> Result<(), Box<dyn std::error::Error>>,
+    /// Runs it.
+    pub run: RunVerb,
 }
 
 /// What a command line asks for.

@@ -31,7 +31,7 @@ use client::Agent;
 use error::CliError;
 use report::Report;
 
-pub use args::{Verb, definition};
+pub use args::{RunVerb, Verb, definition};
 
 /// Runs the program, with these verbs beside its own.
 pub fn main(verbs: &[Verb]) -> ExitCode {
