@@ -91,7 +91,12 @@ wait
 pub(crate) fn images() -> [(&'static str, Rootfs); 2] {
     let client = |rootfs: Rootfs| rootfs.with_program("mariadb", "mariadb-client-core");
     let mysql = client(Rootfs::busybox()).with_program("mariadbd", "mariadb-server-core");
-    for file in ["mysql_system_tables.sql", "mysql_performance_tables.sql", "mysql_system_tables_data.sql", "english/errmsg.sys"] {
+    for file in [
+        "mysql_system_tables.sql",
+        "mysql_performance_tables.sql",
+        "mysql_system_tables_data.sql",
+        "english/errmsg.sys",
+    ] {
         mysql.copy(&Path::new("/usr/share/mysql").join(file));
     }
     copy_all(Path::new("/usr/share/mysql/charsets"), &mysql);
@@ -139,7 +144,10 @@ pub(crate) fn podman_compose() -> std::path::PathBuf {
     let pip = at.join("bin/pip");
     let steps = [
         Command::new(python).args(["-m", "venv", "--clear", "--system-site-packages"]).arg(&at).output(),
-        Command::new(&pip).args(["install", "--quiet", "--no-deps", "--require-hashes", "-r"]).arg(requirements).output(),
+        Command::new(&pip)
+            .args(["install", "--quiet", "--no-deps", "--require-hashes", "-r"])
+            .arg(requirements)
+            .output(),
     ];
     for step in steps {
         let said = step.as_ref().map_or_else(ToString::to_string, words);
