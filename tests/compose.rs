@@ -84,9 +84,24 @@ impl Shop {
     }
 }
 
-/// docker-compose 1.29 with Docker 20.10: the claim is in the environment.
+/// docker-compose 1: the claim is in the environment. docker compose 2: an annotation, or from 2.30 on a device.
 #[test]
 fn the_documents_wordpress_by_docker_compose() {
+    by_docker_compose(&[]);
+}
+
+/// docker-compose 1 does not know annotations, and says so; docker compose 2 hands them on.
+#[test]
+fn the_documents_wordpress_by_docker_compose_and_annotations() {
+    by_docker_compose(&["--claim", "annotation"]);
+}
+
+#[test]
+fn the_documents_wordpress_by_docker_compose_and_the_environment() {
+    by_docker_compose(&["--claim", "runtime-env"]);
+}
+
+fn by_docker_compose(claim: &[&str]) {
     let shop = Shop::new(Runtime::Runc);
     let engine = Docker::start(&shop.bed);
     for (name, rootfs) in shop::images() {
@@ -95,39 +110,51 @@ fn the_documents_wordpress_by_docker_compose() {
         engine.ok(&[&shop::IMPORT[..], &[layer.to_str().unwrap(), name]].concat());
     }
     let compose = program("docker-compose", "docker-compose");
-    let up = |more: &[&str]| {
+    let version = Command::new(&compose).args(["version", "--short"]).output().unwrap();
+    let is_first = version.stdout.starts_with(b"1.");
+    let cli = |verb: &[&str]| {
         let mut command = Command::new(CLI);
         engine.told_to(&mut command);
-        let with = ["compose", "up", "--with", compose.to_str().unwrap(), "-p", "shop"];
-        let output = shop.run(command, &[&with, more, &["-d"]].concat());
+        let output =
+            shop.run(command, &[verb, &["-p", "shop"], claim, if verb[1] == "up" { &["-d"] } else { &[] }].concat());
         if output.status.success() { Ok(words(&output)) } else { Err(words(&output)) }
     };
-    let said = up(&[]).unwrap();
+    let up = ["compose", "up", "--with", compose.to_str().unwrap()];
+    if is_first && claim.contains(&"annotation") {
+        let said = cli(&up).unwrap_err();
+        assert!(said.contains("Unsupported config option for services.db: 'annotations'"), "{said}");
+        shop.values_are_nowhere_in(&engine.directories());
+        return;
+    }
+    let said = cli(&["compose", "convert"]).unwrap();
     assert!(said.contains("secret shop_db_password: stored") && said.contains("service shop_db: made"), "{said}");
+    let file = engine.devices().join("runsecrets.json");
+    let (file, hook) = (file.to_str().unwrap(), testbed::hook());
+    shop.bed.cli_ok(&["cdi", "generate", "--output", file, "--hook", hook.to_str().unwrap()]);
+    cli(&up).unwrap();
 
-    let exec = |container: &str, arguments: &[&str]| engine.docker(&[&["exec", container], arguments].concat());
-    works(&shop, &|container, arguments| exec(&format!("shop_{container}_1"), arguments), &|| {
-        engine.ok(&["logs", "shop_wordpress_1"])
-    });
-    for container in ["shop_db_1", "shop_wordpress_1"] {
-        let inspected = engine.ok(&["inspect", container]);
+    let sign = if is_first { '_' } else { '-' };
+    let named = |service: &str| format!("shop{sign}{service}{sign}1");
+    let exec = |service: &str, arguments: &[&str]| engine.docker(&[&["exec", &named(service)], arguments].concat());
+    works(&shop, &exec, &|| engine.ok(&["logs", &named("wordpress")]));
+    for service in ["db", "wordpress"] {
+        let inspected = engine.ok(&["inspect", &named(service)]);
         assert!(!shop.user.is_in(inspected.as_bytes()) && !inspected.contains("db_password.txt"), "{inspected}");
     }
     shop.values_are_nowhere_in(&engine.directories());
 
     // A second time: nothing to do, for us and for docker-compose.
-    let id = engine.ok(&["inspect", "--format={{.Id}}", "shop_db_1"]);
-    let said = up(&[]).unwrap();
+    let id = || engine.ok(&["inspect", "--format={{.Id}} {{.State.StartedAt}}", &named("db")]);
+    let before = id();
+    let said = cli(&up).unwrap();
     assert!(
         said.contains("secret shop_db_password: unchanged") && said.contains("service shop_db: unchanged"),
         "{said}"
     );
-    assert!(said.contains("shop_db_1 is up-to-date"), "{said}");
-    assert_eq!(engine.ok(&["inspect", "--format={{.Id}}", "shop_db_1"]), id);
+    assert_eq!(id(), before, "{said}");
 
-    let adjusted = shop.path(ADJUSTED);
-    let mut down = Command::new(compose.clone());
-    engine.told_to(&mut down).arg("-f").arg(&adjusted).args(["-p", "shop", "down", "-t", "2", "-v"]);
+    let mut down = Command::new(&compose);
+    engine.told_to(&mut down).arg("-f").arg(shop.path(ADJUSTED)).args(["-p", "shop", "down", "-t", "2", "-v"]);
     let output = down.stdin(Stdio::null()).output().unwrap();
     assert!(output.status.success(), "{}", words(&output));
     shop.bed.holds_nothing();

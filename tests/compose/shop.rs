@@ -60,8 +60,7 @@ if [ ! -d /var/lib/mysql/mysql ]; then
 CREATE DATABASE mysql;
 USE mysql;
 END
-    cat /usr/share/mysql/mysql_system_tables.sql /usr/share/mysql/mysql_performance_tables.sql \
-        /usr/share/mysql/mysql_system_tables_data.sql
+    cat /usr/share/m*/m*_system_tables.sql /usr/share/m*/m*_performance_tables.sql /usr/share/m*/m*_system_tables_data.sql
     cat <<END
 FLUSH PRIVILEGES;
 ALTER USER root@localhost IDENTIFIED BY '$(cat "$MYSQL_ROOT_PASSWORD_FILE")';
@@ -91,15 +90,14 @@ wait
 pub(crate) fn images() -> [(&'static str, Rootfs); 2] {
     let client = |rootfs: Rootfs| rootfs.with_program("mariadb", "mariadb-client-core");
     let mysql = client(Rootfs::busybox()).with_program("mariadbd", "mariadb-server-core");
-    for file in [
-        "mysql_system_tables.sql",
-        "mysql_performance_tables.sql",
-        "mysql_system_tables_data.sql",
-        "english/errmsg.sys",
-    ] {
-        mysql.copy(&Path::new("/usr/share/mysql").join(file));
+    // MariaDB has them below its own name since Debian 13.
+    let name = if Path::new("/usr/share/mariadb").exists() { "mariadb" } else { "mysql" };
+    let share = Path::new("/usr/share").join(name);
+    for file in ["system_tables", "performance_tables", "system_tables_data"] {
+        mysql.copy(&share.join(format!("{name}_{file}.sql")));
     }
-    copy_all(Path::new("/usr/share/mysql/charsets"), &mysql);
+    mysql.copy(&share.join("english/errmsg.sys"));
+    copy_all(&share.join("charsets"), &mysql);
     mysql.write("entrypoint.sh", MYSQL);
     std::fs::create_dir_all(mysql.path("var/lib/mysql")).unwrap();
     let wordpress = client(Rootfs::busybox());
@@ -132,9 +130,13 @@ pub(crate) fn asks_who(user: &str, secret: &str) -> [String; 3] {
 
 /// podman-compose as PyPI has it, in an environment of Debian's python3 that is made once.
 pub(crate) fn podman_compose() -> std::path::PathBuf {
-    let at = Path::new(env!("CARGO_TARGET_TMPDIR")).join("podman-compose-1.6.0");
+    let python = program("python3", "python3-venv python3-yaml python3-dotenv");
+    let version =
+        Command::new(&python).args(["-c", "import sys; print('%d.%d' % sys.version_info[:2])"]).output().unwrap();
+    let version = String::from_utf8(version.stdout).unwrap();
+    let at = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("podman-compose-1.6.0-python{}", version.trim_end()));
     let program_file = at.join("bin/podman-compose");
-    let lock = std::fs::File::create(at.with_extension("lock")).unwrap();
+    let lock = std::fs::File::create(format!("{}.lock", at.display())).unwrap();
     lock.lock().unwrap();
     if program_file.exists() {
         return program_file;

@@ -14,9 +14,9 @@ const VARIABLE: &str = "RUNSECRETS_SERVICE";
 /// How a container says which service it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
 pub(in crate::cli) enum Claim {
-    /// A CDI device: podman, and Docker from 25 (28.3 without a setting)
+    /// A CDI device: podman; Docker from 25 (28.3 without a setting) with docker compose from 2.30
     Device,
-    /// An annotation, and the runtime `runsecrets`: Docker from 24
+    /// An annotation, and the runtime `runsecrets`: Docker from 24 with docker compose 2
     Annotation,
     /// A variable, and the runtime `runsecrets-env`: any Docker
     RuntimeEnv,

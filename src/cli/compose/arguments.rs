@@ -51,7 +51,7 @@ pub(in crate::cli) struct Project {
     /// The file of variables [default: .env beside the compose file]
     #[arg(long, value_name = "FILE")]
     pub(super) env_file: Option<PathBuf>,
-    /// How a container says which service it is [default: device; runtime-env for docker-compose 1]
+    /// How a container says which service it is [default: device, or what the program of `up` can hand on]
     #[arg(long, value_enum)]
     pub(super) claim: Option<Claim>,
     /// The engine's runtime for the containers, or '' for none [default: runsecrets or runsecrets-env, as the claim has it]

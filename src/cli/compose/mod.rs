@@ -43,15 +43,11 @@ pub(super) fn run(command: ComposeCommand, agent: &Agent, report: &mut Report) -
         }
         ComposeCommand::Up(arguments) => {
             let program = Program::find(arguments.program.as_deref())?;
-            let claim = arguments.project.claim.unwrap_or_else(|| default_claim(&program));
+            let claim = arguments.project.claim.unwrap_or_else(|| program.claim());
             let (file, project) = convert(&arguments.project, claim, None, agent, report)?;
             Err(program.up(&file, &project, arguments.project.env_file.as_deref(), &arguments.arguments).into())
         }
     }
-}
-
-fn default_claim(program: &Program) -> Claim {
-    if program.is_first_compose() { Claim::RuntimeEnv } else { Claim::Device }
 }
 
 /// Reads the file, stores its secrets, writes the adjusted file; that file's path and the project's name.

@@ -5,6 +5,7 @@ use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use super::adjust::Claim;
 use super::error::ComposeError;
 
 /// A program that reads compose files.
@@ -32,10 +33,15 @@ impl Program {
         Self { path: path.to_owned(), verb: is_docker.then_some("compose") }
     }
 
-    /// Whether it is docker-compose 1, which knows neither CDI devices nor annotations.
-    pub(super) fn is_first_compose(&self) -> bool {
-        self.path.file_name().is_some_and(|name| name == "docker-compose")
-            && self.version().is_some_and(|version| version.starts_with("1."))
+    /// The way to claim a service that it can hand on.
+    pub(super) fn claim(&self) -> Claim {
+        let name = self.path.file_name().unwrap_or_default();
+        let is_dockers = ["docker", "docker-compose"].iter().any(|known| name == *known);
+        if is_dockers {
+            self.version().map_or(Claim::Device, |version| claim_of_dockers(&version))
+        } else {
+            Claim::Device
+        }
     }
 
     /// Its version, if it can say one.
@@ -65,5 +71,38 @@ impl Program {
         }
         command.arg("-f").arg(file).args(["-p", project, "up"]).args(arguments);
         ComposeError::Program { program: self.path.display().to_string(), cause: command.exec() }
+    }
+}
+
+/// What a version of Docker's program can hand on: 1 knows neither devices of CDI nor annotations, 2 knows annotations,
+/// and such devices from 2.30 on.
+///
+/// Source: docker/compose pull request 12184; tried with 1.29 and 2.26.
+fn claim_of_dockers(version: &str) -> Claim {
+    let numbers: Vec<u32> =
+        version.trim_start_matches('v').split(['.', '-', '+']).map_while(|part| part.parse().ok()).collect();
+    match numbers.as_slice() {
+        [1, ..] => Claim::RuntimeEnv,
+        [2, minor, ..] if *minor < 30 => Claim::Annotation,
+        _ => Claim::Device,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_version_gets_what_it_can_hand_on() {
+        for (version, claim) in [
+            ("1.29.2", Claim::RuntimeEnv),
+            ("2.26.1-4", Claim::Annotation),
+            ("v2.29.7", Claim::Annotation),
+            ("2.30.0", Claim::Device),
+            ("5.0.1+ds", Claim::Device),
+            ("unknown", Claim::Device),
+        ] {
+            assert_eq!(claim_of_dockers(version), claim, "{version}");
+        }
     }
 }
