@@ -1,7 +1,6 @@
 //! `runsecrets compose`: the document's compose file on real engines, and what the command line says and refuses.
 #![allow(clippy::unwrap_used)] // a test may end where it stands
 
-#[allow(dead_code)] // images come in another way here
 #[path = "engines/docker.rs"]
 mod docker;
 #[path = "engines/image.rs"]

@@ -22,6 +22,7 @@ mod service;
 mod template;
 mod unlock;
 mod version;
+mod versions;
 
 use std::path::Path;
 use std::process::ExitCode;

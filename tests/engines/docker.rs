@@ -1,4 +1,5 @@
 //! dockerd with directories, a configuration and a socket of its own; its containers go away with it.
+#![allow(dead_code)] // each test program uses its own part
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};

@@ -3,7 +3,10 @@
 
 mod specification;
 
-use std::path::Path;
+use std::fs::{self, OpenOptions, Permissions};
+use std::io::{self, Write};
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
+use std::path::{Path, PathBuf};
 
 use specification::{KIND, is_device_name, specification};
 
@@ -11,7 +14,6 @@ use super::args::{CdiCommand, CdiGenerate};
 use super::client::Agent;
 use super::error::CliError;
 use super::format::natural_order;
-use super::replace::replace;
 use super::report::Report;
 use super::template::Value;
 use crate::model::{RUN_DIR, ServiceName};
@@ -57,10 +59,28 @@ fn generate(
         report.text(&text);
         return Ok(());
     };
-    replace(output, text.as_bytes(), MODE).map_err(|cause| CliError::Write { path: output.clone(), cause })
+    replace(output, text.as_bytes()).map_err(|cause| CliError::Write { path: output.clone(), cause })
 }
 
 /// `path`, which an engine will use from another directory, as it can stand in JSON.
 fn absolute(path: &Path) -> Result<&str, CliError> {
     path.to_str().filter(|_| path.is_absolute()).ok_or_else(|| CliError::NotAbsolute { path: path.to_owned() })
+}
+
+/// Writes `path` whole or not at all: engines read it at any time. The file beside it has a name that none of them reads.
+fn replace(path: &Path, text: &[u8]) -> io::Result<()> {
+    let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_string_lossy();
+    let fresh = PathBuf::from(path).with_file_name(format!(".{name}.{}.new", std::process::id()));
+    let written = write(&fresh, text).and_then(|()| fs::rename(&fresh, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&fresh);
+    }
+    written
+}
+
+fn write(fresh: &Path, text: &[u8]) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(fresh)?;
+    file.set_permissions(Permissions::from_mode(MODE))?;
+    file.write_all(text)?;
+    file.sync_all()
 }

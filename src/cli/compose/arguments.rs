@@ -51,6 +51,9 @@ pub(in crate::cli) struct Project {
     /// The file of variables [default: .env beside the compose file]
     #[arg(long, value_name = "FILE")]
     pub(super) env_file: Option<PathBuf>,
+    /// Give secrets that are stored already the values that are in the files now, also in containers that run
+    #[arg(long)]
+    pub(super) update: bool,
     /// How a container says which service it is [default: device, or what the program of `up` can hand on]
     #[arg(long, value_enum)]
     pub(super) claim: Option<Claim>,

@@ -93,8 +93,6 @@ pub(in crate::cli) enum ComposeError {
     Changed {
         /// Their names.
         names: Vec<String>,
-        /// The services of the file that have one of them.
-        services: Vec<String>,
     },
     /// A file that is not ours stands where the adjusted one would.
     NotOurs {
@@ -160,15 +158,11 @@ impl fmt::Display for ComposeError {
                     _ => "choose another project name with: -p NAME",
                 }
             ),
-            Self::Changed { names, services } => write!(
+            Self::Changed { names } => write!(
                 f,
-                "the value in the file is not the one that is stored: {}; a stored value is not replaced. Give the new one a new name \
-                 ('name: {}_2' below the top-level 'secrets:'), or stop the containers and remove the old one with: \
-                 runsecrets service rm {} && runsecrets secret rm {}",
-                names.join(", "),
-                names.first().map_or("", String::as_str),
-                services.join(" "),
-                names.join(" ")
+                "the value in the file is not the one that is stored: {}; nothing was changed. To give it the new value, also \
+                 in containers that run, say --update; to keep both, give the new one a new 'name:'",
+                names.join(", ")
             ),
             Self::NotOurs { path } => write!(
                 f,

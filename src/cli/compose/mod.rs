@@ -20,9 +20,9 @@ use project::Project;
 
 use super::client::Agent;
 use super::error::CliError;
+use super::input;
 use super::replace::replace;
 use super::report::Report;
-use crate::sys::linux::process;
 
 pub(super) use arguments::ComposeCommand;
 pub(super) use error::ComposeError;
@@ -34,8 +34,7 @@ const MARK: &str = "# Written by runsecrets";
 
 /// Runs one of them.
 pub(super) fn run(command: ComposeCommand, agent: &Agent, report: &mut Report) -> Result<(), CliError> {
-    // From here on a value may be in this process: no core file, and no look into its memory.
-    process::forbid_core_files().and_then(|()| process::forbid_dumps()).map_err(CliError::Protection)?;
+    input::protect()?;
     match command {
         ComposeCommand::Convert(arguments) => {
             let claim = arguments.project.claim.unwrap_or(Claim::Device);
@@ -68,7 +67,7 @@ fn convert(
         is_ours(&path)?;
     }
 
-    store::store(&plan, &project.directory, &project.environment, &project.name, agent, report)?;
+    store::store(&plan, &project, arguments.update, agent, report)?;
 
     let name = project.file.file_name().unwrap_or_default().to_string_lossy();
     let text = format!(

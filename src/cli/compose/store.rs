@@ -7,6 +7,7 @@ use std::path::Path;
 use super::environment::Environment;
 use super::error::ComposeError;
 use super::plan::{Claimant, Declared, Origin, PROJECT_LABEL, Plan};
+use super::project::Project;
 use crate::cli::args::Filter;
 use crate::cli::client::{Agent, encoded};
 use crate::cli::error::CliError;
@@ -14,7 +15,7 @@ use crate::cli::input;
 use crate::cli::object::query;
 use crate::cli::report::Report;
 use crate::cli::template::Value;
-use crate::cli::{secret, service};
+use crate::cli::{secret, service, versions};
 use crate::model::{Grant, Labels};
 use crate::secret::SecretBytes;
 
@@ -25,21 +26,21 @@ const OTHER_VALUE: &str = "only updates to Labels are allowed";
 /// The agent's words for a version that is not the current one (Docker's own).
 const OTHER_VERSION: &str = "update out of sequence";
 
-/// Makes the agent have what `plan` asks for; files are relative to `directory`. Everything that can be refused is looked
-/// at before anything is changed.
+/// Makes the agent have what `plan` of `project` asks for. Everything that can be refused is looked
+/// at before anything is changed. A value that is not the stored one is refused unless `update` asks for it.
 ///
 /// # Errors
 /// [`ComposeError::NoExternal`], [`ComposeError::Foreign`], [`ComposeError::Changed`], [`ComposeError::Unset`], and what
 /// reading and the agent say.
 pub(super) fn store(
     plan: &Plan,
-    directory: &Path,
-    environment: &Environment,
-    project: &str,
+    project: &Project,
+    update: bool,
     agent: &Agent,
     report: &mut Report,
 ) -> Result<(), CliError> {
-    let source = Source { directory, environment };
+    let source = Source { directory: &project.directory, environment: &project.environment };
+    let project = project.name.as_str();
     let (mut missing, mut present, mut changed) = (Vec::new(), Vec::new(), Vec::new());
     for secret in &plan.secrets {
         let found = find(agent, "/secrets", "names", secret.name.as_str(), |found| spec(found).text_of("Name"))?;
@@ -52,10 +53,11 @@ pub(super) fn store(
                 return Err(ComposeError::Foreign { kind: "secret", name: secret.name.to_string() }.into());
             }
             (_, Some(found)) => {
-                if !holds(agent, secret, &found, &source.value(secret)?)? {
+                let is_changed = !holds(agent, secret, &found, &source.value(secret)?)?;
+                if is_changed {
                     changed.push(secret);
                 }
-                present.push((secret, found));
+                present.push((secret, found, is_changed));
             }
             (_, None) => {
                 // What cannot be read is told before anything is stored.
@@ -64,8 +66,9 @@ pub(super) fn store(
             }
         }
     }
-    if !changed.is_empty() {
-        return Err(changed_words(&changed, plan).into());
+    if !changed.is_empty() && !update {
+        let names = changed.iter().map(|secret| secret.name.to_string()).collect();
+        return Err(ComposeError::Changed { names }.into());
     }
     let mut services = Vec::new();
     for claimant in &plan.services {
@@ -81,8 +84,12 @@ pub(super) fn store(
         create(agent, secret, source.value(secret)?)?;
         report.note(&format!("secret {}: stored", secret.name));
     }
-    for (secret, found) in present {
-        let done = relabel(agent, secret, &found)?;
+    for (secret, found, is_changed) in present {
+        let mut done = relabel(agent, secret, &found)?;
+        if is_changed {
+            versions::replace(agent, found.text_of("ID"), source.value(secret)?)?;
+            done = "given its new value";
+        }
         report.note(&format!("secret {}: {done}", secret.name));
     }
     for (claimant, found) in services {
@@ -93,16 +100,6 @@ pub(super) fn store(
         report.note(&format!("service {}: {done}", claimant.name));
     }
     Ok(())
-}
-
-fn changed_words(changed: &[&Declared], plan: &Plan) -> ComposeError {
-    let has = |claimant: &&Claimant| {
-        claimant.grants.as_slice().iter().any(|grant| changed.iter().any(|secret| secret.name == grant.source))
-    };
-    ComposeError::Changed {
-        names: changed.iter().map(|secret| secret.name.to_string()).collect(),
-        services: plan.services.iter().filter(has).map(|claimant| claimant.name.to_string()).collect(),
-    }
 }
 
 /// Where values come from.
@@ -227,10 +224,11 @@ fn grant(agent: &Agent, claimant: &Claimant, found: &Value) -> Result<&'static s
         secret_rm: &revoked,
         label_add: claimant.labels.as_map(),
         label_rm: &[],
+        live: true,
     };
     let path = format!("{}{}/update", service::SERVICES, encoded(found.text_of("ID")));
-    agent.post(&path, serde_json::to_vec(&body).unwrap_or_default())?;
-    Ok("grants updated; its containers get them when they are started the next time")
+    versions::all_changed(&agent.post(&path, serde_json::to_vec(&body).unwrap_or_default())?)?;
+    Ok("grants updated")
 }
 
 fn is_same(had: &Value, grant: &Grant) -> bool {
