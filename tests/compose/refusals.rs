@@ -106,6 +106,13 @@ fn a_second_time_changes_nothing_and_what_differs_is_told() {
     assert_eq!(read(), shop.user.value());
     container.stop();
 
+    // What is no longer in the file is told.
+    assert!(
+        said.contains("secret shop_key: no longer in the file; remove it with: runsecrets secret rm shop_key\n"),
+        "{said}"
+    );
+    shop.bed.cli_ok(&["secret", "rm", "shop_key"]);
+
     // Other grants and labels of the same secret.
     let two = "services: {web: {image: web, secrets: [{source: key, mode: 0400}, {source: key, target: again}]}}\n\
                secrets: {key: {name: shop_key_2, file: db_password.txt, labels: [team=blue]}}\n";
@@ -157,6 +164,7 @@ fn what_is_missing_is_told_before_anything_is_stored() {
             "key: {environment: NONE_OF_THESE}",
             "environment variable \"NONE_OF_THESE\" required by secret \"key\" is not set",
         ),
+        ("key: {environment: \"${LEAK}\"}", "environment variable \"${LEAK}\" required by secret \"key\" is not set"),
         (
             "key: {external: true}",
             "external secret 'key' does not exist; make it with: runsecrets secret create key FILE",
@@ -196,7 +204,8 @@ fn the_adjusted_file_is_as_private_as_the_original_and_goes_where_it_is_told() {
     let mut command = Command::new("env");
     command.arg("-C").arg(&below).arg(CLI);
     let output = shop.run(command, &["compose", "convert", "-p", "shop", "-o", "other.yaml", "--claim", "runtime-env"]);
-    assert!(output.status.success(), "{}", words(&output));
+    let note = format!("run it with: --project-directory {}\n", shop.directory.path().display());
+    assert!(output.status.success() && words(&output).contains(&note), "{}", words(&output));
     let text = std::fs::read_to_string(below.join("other.yaml")).unwrap();
     assert!(text.contains("RUNSECRETS_SERVICE: \"shop_web\""), "{text}");
 }
@@ -226,4 +235,77 @@ fn a_program_that_is_not_there_is_told() {
     let adjusted = shop.path(ADJUSTED);
     let expected = format!("[-f]\n[{}]\n[-p]\n[shop]\n[up]\n[-d]\n[--build]\n[web]\n", adjusted.display());
     assert_eq!(String::from_utf8(output.stdout).unwrap(), expected);
+}
+
+/// Everything that a parser could take for something else.
+const ODD: &str = r#"
+version: "3.8"
+x-base: &base
+  restart: unless-stopped
+  ulimits: {nofile: {soft: 20000, hard: 0x9C40}}
+x-env: &env {YES: yes, "no": "no", Off: 'off', N: ~, EMPTY: , NULL_TEXT: 'null', FORCED: !!str on}
+services:
+  web:
+    <<: *base
+    image: "web:1.0"
+    ports: [22:22, "80:80", 8080]
+    environment: {<<: *env, YES: 'yes'}
+    command: ["sh", "-c", "echo 'it''s' \"quoted\" \\ $$HOME ${X:-a b}"]
+    entrypoint: |
+      first line
+        indented
+
+      last line
+    labels:
+      - "a=b: c # d"
+      - 'single ''quoted'''
+      - plain with spaces
+      - folded
+        over lines
+
+        and a paragraph
+      - "\u00e9\u2028\t\x07"
+      - é ☃ 𝄞
+      - '- dash'
+      - '? mark'
+      - "!tag &anchor *alias %percent @at `tick`"
+      - ' leading and trailing '
+      - |+
+        kept
+
+      - >-
+        folded
+        text
+    mem_limit: 1_000
+    mode: [0440, 0o440, 1e3, .5, -1, +1, 1:30, 2001-12-14, .inf]
+    nothing: []
+    neither: {}
+    deep: [[a, [b, {c: [d]}]], e]
+    ? long key
+    : value
+    "key: with colon": x
+    'true': quoted key
+volumes:
+  data:
+"#;
+
+/// PyYAML, by which docker-compose 1 and podman-compose read files, sees the same in both files.
+#[test]
+fn another_parser_reads_the_same_from_the_adjusted_file() {
+    let shop = Shop::with(ODD);
+    shop.convert(&[]).unwrap();
+    let compare = "\
+import sys, yaml
+def exact(x):
+    if isinstance(x, dict):
+        return sorted((repr(key), exact(value)) for key, value in x.items())
+    return [exact(item) for item in x] if isinstance(x, list) else repr(x)
+a, b = (exact(yaml.safe_load(open(name, encoding='utf-8'))) for name in sys.argv[1:])
+assert len(repr(a)) > 1000
+print(a == b or f'{a}\\n{b}')
+";
+    let mut python = Command::new(program("python3", "python3-yaml"));
+    python.args(["-c", compare]).arg(shop.path("docker-compose.yml")).arg(shop.path(ADJUSTED));
+    let output = testbed::running_agent::run(&mut python, "python3-yaml");
+    assert_eq!(words(&output), "True\n", "{}", std::fs::read_to_string(shop.path(ADJUSTED)).unwrap());
 }

@@ -81,8 +81,18 @@ fn convert(
     } else {
         replace(&path, text.as_bytes(), project.mode).map_err(|cause| CliError::Write { path: path.clone(), cause })?;
         report.note(&format!("{}: written", path.display()));
+        if !lies_in(&path, &project.directory) {
+            let directory = project.directory.display();
+            report.note(&format!(
+                "relative paths in it begin at {directory}; run it with: --project-directory {directory}"
+            ));
+        }
     }
     Ok((path, project.name))
+}
+
+fn lies_in(path: &Path, directory: &Path) -> bool {
+    std::path::absolute(path).is_ok_and(|path| path.parent() == Some(directory))
 }
 
 /// Refuses to replace a file that somebody else wrote.

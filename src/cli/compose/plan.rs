@@ -48,7 +48,12 @@ pub(super) enum Origin {
         path: String,
     },
     /// A variable.
-    Variable(String),
+    Variable {
+        /// As it stands in the compose file, for messages.
+        shown: String,
+        /// With its variables filled in.
+        name: String,
+    },
     /// The agent has it already.
     External,
 }
@@ -232,7 +237,10 @@ impl Reading<'_> {
                     let shown = value.text().unwrap_or_default().to_owned();
                     origins.push(Origin::File { shown, path: self.text(value, &at)? });
                 }
-                "environment" => origins.push(Origin::Variable(self.text(value, &at)?)),
+                "environment" => {
+                    let shown = value.text().unwrap_or_default().to_owned();
+                    origins.push(Origin::Variable { shown, name: self.text(value, &at)? });
+                }
                 "external" => {
                     if let Some(named) = value.get("name") {
                         name = Some((named, self.text(named, &at)?));

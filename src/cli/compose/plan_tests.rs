@@ -23,7 +23,7 @@ fn shown(text: &str) -> String {
     for Declared { key, name, origin, labels } in &plan.secrets {
         let origin = match origin {
             Origin::File { path, .. } => format!("file {path}"),
-            Origin::Variable(name) => format!("variable {name}"),
+            Origin::Variable { name, .. } => format!("variable {name}"),
             Origin::External => "external".to_owned(),
         };
         let own = labels.as_map().iter().filter(|(key, _)| !key.starts_with("io.runsecrets."));

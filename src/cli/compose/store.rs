@@ -99,6 +99,31 @@ pub(super) fn store(
         };
         report.note(&format!("service {}: {done}", claimant.name));
     }
+    left_over(plan, project, agent, report)
+}
+
+/// Tells of what the project has made before and the file does not ask for any more: it is the user's to remove.
+fn left_over(plan: &Plan, project: &str, agent: &Agent, report: &mut Report) -> Result<(), CliError> {
+    let filter = || Filter { name: "label".to_owned(), value: format!("{PROJECT_LABEL}={project}") };
+    let list = |path: &str| match agent.get(&format!("{path}{}", query(&[filter()])))?.typed() {
+        Value::List(found) => Ok(found),
+        _ => Err(CliError::Answer { path: path.to_owned() }),
+    };
+    let mut note = |kind: &str, name: &str| {
+        report.note(&format!("{kind} {name}: no longer in the file; remove it with: runsecrets {kind} rm {name}"));
+    };
+    for found in list("/runsecrets/v1/services")? {
+        let name = found.text_of("Name");
+        if !plan.services.iter().any(|claimant| claimant.name.as_str() == name) {
+            note("service", name);
+        }
+    }
+    for found in list("/secrets")? {
+        let name = spec(&found).text_of("Name");
+        if !plan.secrets.iter().any(|secret| secret.name.as_str() == name) {
+            note("secret", name);
+        }
+    }
     Ok(())
 }
 
@@ -113,10 +138,10 @@ impl Source<'_> {
     fn value(&self, secret: &Declared) -> Result<SecretBytes, CliError> {
         match &secret.origin {
             Origin::File { shown, path } => input::read_from(File::open(self.directory.join(path)), shown),
-            Origin::Variable(variable) => self
+            Origin::Variable { shown, name } => self
                 .environment
-                .value(variable)?
-                .ok_or_else(|| ComposeError::Unset { secret: secret.key.clone(), variable: variable.clone() }.into()),
+                .value(name)?
+                .ok_or_else(|| ComposeError::Unset { secret: secret.key.clone(), variable: shown.clone() }.into()),
             Origin::External => Err(ComposeError::NoExternal { name: secret.name.to_string() }.into()),
         }
     }
