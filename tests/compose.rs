@@ -160,10 +160,11 @@ fn by_docker_compose(claim: &[&str]) {
     shop.values_are_nowhere_in(&engine.directories());
 }
 
+on_each_runtime!(the_documents_wordpress_by_podman_compose);
+
 /// podman-compose with podman: the claim is a CDI device.
-#[test]
-fn the_documents_wordpress_by_podman_compose() {
-    let shop = Shop::new(Runtime::Runc);
+fn the_documents_wordpress_by_podman_compose(runtime: Runtime) {
+    let shop = Shop::new(runtime);
     let podman = Podman::without_hooks(shop.bed.runtime);
     for (name, rootfs) in shop::images() {
         let files = tempfile::tempdir().unwrap();

@@ -9,6 +9,7 @@ mod interpolate;
 mod plan;
 mod program;
 mod project;
+mod reading;
 mod store;
 mod yaml;
 
