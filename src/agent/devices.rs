@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::autolock::Autolock;
-use crate::cdi::{Offered, replace, specification};
+use crate::cdi::{MODE, Offered, replace, specification};
 use crate::model::RUN_DIR;
 
 /// The mode of the file's directory where there was none: engines pass through as who they are.
@@ -85,7 +85,7 @@ impl Devices {
             DirBuilder::new().mode(0o700).create(directory)?;
             fs::set_permissions(directory, Permissions::from_mode(DIRECTORY_MODE))?;
         }
-        replace(&self.file, text)
+        replace(&self.file, text, MODE)
     }
 
     fn failed(&self, cause: io::Error) -> DevicesError {

@@ -5,5 +5,5 @@
 mod file;
 mod specification;
 
-pub use file::replace;
+pub use file::{MODE, replace};
 pub use specification::{KIND, Offered, is_device_name, specification};

@@ -49,6 +49,9 @@ pub(super) enum Command {
     /// Services as CDI devices, for `--device runsecrets.io/service=NAME`
     #[command(subcommand)]
     Cdi(CdiCommand),
+    /// Run a compose file with its secrets sealed, and in memory in its containers
+    #[command(subcommand)]
+    Compose(super::compose::ComposeCommand),
     /// Unlock the agent: the unlock key is read from a file or STDIN
     Unlock(KeyFile),
     /// Keep the root key wrapped under an unlock key that the machine does not have

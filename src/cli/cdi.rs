@@ -9,7 +9,7 @@ use super::error::CliError;
 use super::format::natural_order;
 use super::report::Report;
 use super::template::Value;
-use crate::cdi::{KIND, Offered, is_device_name, replace, specification};
+use crate::cdi::{KIND, MODE, Offered, is_device_name, replace, specification};
 use crate::model::{RUN_DIR, ServiceName};
 
 /// Runs one of them.
@@ -53,7 +53,7 @@ fn generate(
         report.text(&text);
         return Ok(());
     };
-    replace(output, text.as_bytes()).map_err(|cause| CliError::Write { path: output.clone(), cause })
+    replace(output, text.as_bytes(), MODE).map_err(|cause| CliError::Write { path: output.clone(), cause })
 }
 
 /// `path`, which an engine will use from another directory, as it can stand in JSON.

@@ -61,7 +61,7 @@ Updated at:      {{.UpdatedAt}}";
 
 /// A grant as the API has it.
 #[derive(Serialize)]
-struct Reference<'a> {
+pub(super) struct Reference<'a> {
     #[serde(rename = "Source")]
     source: &'a str,
     #[serde(rename = "Target")]
@@ -86,31 +86,33 @@ impl<'a> From<&'a Grant> for Reference<'a> {
     }
 }
 
+/// The body of `POST …/services/create`.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Create<'a> {
-    name: &'a str,
-    labels: &'a Labels,
-    secrets: Vec<Reference<'a>>,
+pub(super) struct Create<'a> {
+    pub(super) name: &'a str,
+    pub(super) labels: &'a Labels,
+    pub(super) secrets: Vec<Reference<'a>>,
     #[serde(rename = "Match")]
-    selectors: &'a [Selector],
-    require_claim: bool,
+    pub(super) selectors: &'a [Selector],
+    pub(super) require_claim: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
-    credentials: bool,
+    pub(super) credentials: bool,
 }
 
+/// The body of `POST …/services/{ref}/update`.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Update<'a> {
-    secret_add: Vec<Reference<'a>>,
-    secret_rm: &'a [String],
-    label_add: &'a BTreeMap<String, String>,
-    label_rm: &'a [String],
-    match_add: &'a [Selector],
-    match_rm: &'a [String],
+pub(super) struct Update<'a> {
+    pub(super) secret_add: Vec<Reference<'a>>,
+    pub(super) secret_rm: &'a [String],
+    pub(super) label_add: &'a BTreeMap<String, String>,
+    pub(super) label_rm: &'a [String],
+    pub(super) match_add: &'a [Selector],
+    pub(super) match_rm: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
-    credentials: Option<bool>,
-    live: bool,
+    pub(super) credentials: Option<bool>,
+    pub(super) live: bool,
 }
 
 /// Runs one of them.

@@ -112,7 +112,11 @@ impl Containerd {
     pub(crate) fn import(&self, rootfs: &Rootfs) {
         let files = tempfile::tempdir().unwrap();
         let archive = image::archive(rootfs, files.path());
-        self.ctr_ok(&["image", "import", "--snapshotter", "native", archive.to_str().unwrap()]);
+        // containerd 2 imports by its transfer service, which knows the snapshotter of its configuration only.
+        let local = words(&self.ctr(&["image", "import", "--help"])).contains("--local");
+        let local = if local { &["--local"][..] } else { &[] };
+        let options = ["image", "import", "--snapshotter", "native"];
+        self.ctr_ok(&[&options[..], local, &[archive.to_str().unwrap()]].concat());
     }
 
     /// Runs a task that sleeps; what the user sees if it does not come up.

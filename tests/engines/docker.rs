@@ -63,16 +63,27 @@ impl Docker {
 
     fn with_in(directory: TempDir, mut config: serde_json::Value) -> Self {
         let path = |name: &str| directory.path().join(name);
-        let needed = serde_json::json!({
-            "iptables": false, "ip6tables": false, "bridge": "none", "storage-driver": "vfs", "oom-score-adjust": 0,
+        let mut needed = serde_json::json!({
+            "iptables": false, "ip6tables": false, "bridge": "none", "storage-driver": "vfs",
             "data-root": path("data"), "exec-root": path("exec"), "pidfile": path("pid"),
             "hosts": [format!("unix://{}", path("sock").display())],
         });
+        let dockerd = program("dockerd", "docker.io");
+        let help = words(&Command::new(&dockerd).arg("--help").output().unwrap());
+        // Until Docker 24 it lowers its own score, which needs a capability; later ones do not know the word.
+        if help.contains("--oom-score-adjust") {
+            needed["oom-score-adjust"] = 0.into();
+        }
+        if help.contains("--cdi-spec-dir") {
+            needed["features"] = serde_json::json!({"cdi": true}); // from 28.3 on without being asked
+            needed["cdi-spec-dirs"] = serde_json::json!([path("cdi")]);
+        }
+        std::fs::create_dir(path("cdi")).unwrap();
         config.as_object_mut().unwrap().extend(needed.as_object().unwrap().clone());
         std::fs::write(path("daemon.json"), serde_json::to_string_pretty(&config).unwrap()).unwrap();
         std::fs::create_dir(path("client")).unwrap();
         let log = std::fs::File::create(path("log")).unwrap();
-        let mut command = Command::new(program("dockerd", "docker.io"));
+        let mut command = Command::new(dockerd);
         command.arg("--config-file").arg(path("daemon.json")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let daemon = command.spawn().unwrap();
         let mut engine = Self { directory, daemon };
@@ -86,9 +97,26 @@ impl Docker {
         engine
     }
 
+    /// The first number of its version.
+    pub(crate) fn major(&self) -> u32 {
+        let version = self.ok(&["version", "--format", "{{.Server.Version}}"]);
+        version.split('.').next().unwrap().parse().unwrap()
+    }
+
+    /// Where it looks for the files of CDI devices, if it knows of them.
+    pub(crate) fn devices(&self) -> PathBuf {
+        self.directory.path().join("cdi")
+    }
+
     /// Where it keeps what it knows: data-root, exec-root, and its log.
     pub(crate) fn directories(&self) -> [PathBuf; 3] {
         ["data", "exec", "log"].map(|name| self.directory.path().join(name))
+    }
+
+    /// Tells a client of Docker's to talk to this one.
+    pub(crate) fn told_to<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command.env("DOCKER_HOST", format!("unix://{}", self.directory.path().join("sock").display()));
+        command.env("DOCKER_CONFIG", self.directory.path().join("client")).env_remove("DOCKER_CONTEXT")
     }
 
     /// Its configuration.
@@ -111,9 +139,7 @@ impl Docker {
     pub(crate) fn docker(&self, arguments: &[&str]) -> Output {
         let [out, err] = ["out", "err"].map(|_| tempfile::NamedTempFile::new().unwrap());
         let mut command = Command::new(program("docker", "docker.io"));
-        command.env("DOCKER_HOST", format!("unix://{}", self.directory.path().join("sock").display()));
-        command.env("DOCKER_CONFIG", self.directory.path().join("client")).env_remove("DOCKER_CONTEXT");
-        command.args(arguments).stdin(Stdio::null());
+        self.told_to(&mut command).args(arguments).stdin(Stdio::null());
         let status = command.stdout(out.reopen().unwrap()).stderr(err.reopen().unwrap()).status().unwrap();
         let [stdout, stderr] = [out, err].map(|file| std::fs::read(file.path()).unwrap());
         Output { status, stdout, stderr }
