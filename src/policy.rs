@@ -89,11 +89,11 @@ impl fmt::Display for Refusal {
             }
             Self::TokenMissing(service) => write!(
                 f,
-                "service {service} requires a claim token and the container has none; set the annotation io.runsecrets.claim"
+                "service {service} requires a claim token and the container has none; set the annotation, or Docker label, io.runsecrets.claim"
             ),
             Self::TokenWrong(service) => write!(
                 f,
-                "the container's claim token is not that of service {service}; set the annotation io.runsecrets.claim to the token that was printed when the service was made"
+                "the container's claim token is not that of service {service}; set the annotation, or Docker label, io.runsecrets.claim to the token that was printed when the service was made"
             ),
         }
     }
