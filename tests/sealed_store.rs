@@ -34,7 +34,7 @@ fn serve(catalog: &Catalog, name: &str, grants: &[&str]) -> Service {
     let grants: Vec<Grant> = grants.iter().map(|text| Grant::parse(text).unwrap()).collect();
     let labels = Labels::parse(["service-label=of-the-service"]).unwrap();
     let name = ServiceName::parse(name).unwrap();
-    catalog.create_service(name, labels, Grants::try_from(grants).unwrap(), None, NOW).unwrap()
+    catalog.create_service(name, labels, Grants::try_from(grants).unwrap(), None, Default::default(), NOW).unwrap()
 }
 
 /// The values that the service `web` gets, in the order of its grants.
@@ -42,7 +42,7 @@ fn values(catalog: &Catalog) -> Result<Vec<Vec<u8>>, CatalogError> {
     let service = catalog.service("web")?;
     let claim = Claim { service: service.name.clone(), route: ClaimRoute::Argument, token: None };
     let (peer, container) = (Peer { uid: 0, gid: 0, pid: 1 }, ContainerId::parse("c1").unwrap());
-    let proof = authorize(&peer, &container, &claim, &service, token_matches).unwrap();
+    let proof = authorize(&peer, None, &container, &claim, &service, token_matches).unwrap();
     let open = |grant| catalog.open_value(&proof, grant).map(|(_, _, value)| value.expose().to_vec());
     service.grants.as_slice().iter().map(open).collect()
 }

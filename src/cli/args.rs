@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 use super::error::CliError;
 use crate::model::{Grant, Labels, ModelError, RUN_DIR, ServiceName};
+use crate::sys::linux::process::user_id;
 
 /// The environment variable that moves the run directory.
 const RUN_DIR_VARIABLE: &str = "RUNSECRETS_RUN_DIR";
@@ -217,6 +218,9 @@ pub(super) struct ServiceCreate {
     /// Ask every container for a token, which is shown once
     #[arg(long)]
     pub(super) require_claim: bool,
+    /// Open it to the own (rootless) containers of a user: NAME or UID
+    #[arg(long = "user", value_name = "USER", value_parser = user)]
+    pub(super) users: Vec<u32>,
 }
 
 /// `service update`.
@@ -234,6 +238,12 @@ pub(super) struct ServiceUpdate {
     /// Remove a label by its key
     #[arg(long = "label-rm", value_name = "KEY")]
     pub(super) label_rm: Vec<String>,
+    /// Open it to the own (rootless) containers of a user: NAME or UID
+    #[arg(long = "user-add", value_name = "USER", value_parser = user)]
+    pub(super) user_add: Vec<u32>,
+    /// Close it to a user; containers that run keep what they have until they stop
+    #[arg(long = "user-rm", value_name = "USER", value_parser = user)]
+    pub(super) user_rm: Vec<u32>,
     /// Name, id or beginning of the id
     #[arg(value_name = "SERVICE")]
     pub(super) service: String,
@@ -300,6 +310,14 @@ pub(super) struct Filter {
 fn filter(text: &str) -> Result<Filter, &'static str> {
     let (name, value) = text.split_once('=').ok_or("bad format of filter (expected name=value)")?;
     Ok(Filter { name: name.trim().to_lowercase(), value: value.trim().to_owned() })
+}
+
+fn user(text: &str) -> Result<u32, String> {
+    match user_id(text) {
+        Ok(Some(uid)) => Ok(uid),
+        Ok(None) => Err("there is no such user; give a name or a number".to_owned()),
+        Err(cause) => Err(format!("cannot look the user up: {cause}; give a number")),
+    }
 }
 
 fn label(text: &str) -> Result<String, ModelError> {

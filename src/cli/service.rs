@@ -47,6 +47,9 @@ Secrets:
   Mode:          {{.Mode}}
 {{- end }}{{ end }}
 Claim required:  {{.RequireClaim}}
+{{- if .Users }}
+Open to users:  {{range .Users}} {{.}}{{end}}
+{{- end }}
 Created at:      {{.CreatedAt}}
 Updated at:      {{.UpdatedAt}}";
 
@@ -84,6 +87,8 @@ struct Create<'a> {
     labels: &'a Labels,
     secrets: Vec<Reference<'a>>,
     require_claim: bool,
+    #[serde(skip_serializing_if = "<[u32]>::is_empty")]
+    users: &'a [u32],
 }
 
 #[derive(Serialize)]
@@ -93,6 +98,10 @@ struct Update<'a> {
     secret_rm: &'a [String],
     label_add: &'a BTreeMap<String, String>,
     label_rm: &'a [String],
+    #[serde(skip_serializing_if = "<[u32]>::is_empty")]
+    user_add: &'a [u32],
+    #[serde(skip_serializing_if = "<[u32]>::is_empty")]
+    user_rm: &'a [u32],
 }
 
 /// Runs one of them.
@@ -113,8 +122,13 @@ pub(super) fn run(command: ServiceCommand, agent: &Agent, report: &mut Report) -
 fn create(arguments: &ServiceCreate, agent: &Agent, report: &mut Report) -> Result<(), CliError> {
     let labels = Labels::parse(arguments.labels.iter().map(String::as_str)).map_err(CliError::Label)?;
     let secrets = references(&arguments.secrets)?;
-    let body =
-        Create { name: arguments.name.as_str(), labels: &labels, secrets, require_claim: arguments.require_claim };
+    let body = Create {
+        name: arguments.name.as_str(),
+        labels: &labels,
+        secrets,
+        require_claim: arguments.require_claim,
+        users: &arguments.users,
+    };
     let made = agent.post("/runsecrets/v1/services/create", serde_json::to_vec(&body).unwrap_or_default())?;
     report.line(made.text_of("ID"));
     if arguments.require_claim {
@@ -176,6 +190,8 @@ fn update(arguments: &ServiceUpdate, agent: &Agent, report: &mut Report) -> Resu
         secret_rm: &arguments.secret_rm,
         label_add: labels.as_map(),
         label_rm: &arguments.label_rm,
+        user_add: &arguments.user_add,
+        user_rm: &arguments.user_rm,
     };
     let path = path("service", SERVICES, &arguments.service)? + "/update";
     agent.post(&path, serde_json::to_vec(&body).unwrap_or_default())?;

@@ -1,6 +1,7 @@
 //! `createRuntime`: from the runtime's state to mounts in the container.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -54,9 +55,17 @@ pub(super) fn deliver(arguments: &Arguments) -> Result<(), HookError> {
 /// the root that the runtime has (a runtime in a chroot has another one than the namespace).
 fn enter(init: &Process, rootfs: &Path) -> Result<Dir, HookError> {
     let root = init.root().map_err(|cause| HookError::Init { pid: init.pid(), cause })?;
-    init.enter_mount_namespace().map_err(|cause| HookError::Enter { cause })?;
+    enter_namespaces(init).map_err(|cause| HookError::Enter { cause })?;
     let opened = Dir::from(root).directory_in_root(rootfs);
     opened.map_err(|cause| HookError::Rootfs { path: rootfs.to_owned(), cause })
+}
+
+/// A user that is nobody special enters by the container's user namespace, which is the user's own.
+fn enter_namespaces(init: &Process) -> io::Result<()> {
+    match init.enter_mount_namespace() {
+        Err(cause) if cause.kind() == io::ErrorKind::PermissionDenied => init.enter_user_and_mount_namespace(),
+        other => other,
+    }
 }
 
 /// Asks for the mounts of a claim that has been made, and attaches them. In the container's mount namespace.

@@ -57,6 +57,10 @@ pub enum ModelError {
     },
     /// A service has more grants than one delivery can carry.
     TooManyGrants(usize),
+    /// A uid that no user has, or root's.
+    UserInvalid(u32),
+    /// A service is open to more users than are allowed.
+    TooManyUsers(usize),
 }
 
 impl fmt::Display for ModelError {
@@ -117,6 +121,12 @@ impl fmt::Display for ModelError {
                 escaped(second),
                 escaped(target)
             ),
+            Self::UserInvalid(uid) => {
+                write!(f, "invalid user {uid}: a uid from 1 to 4294967294 is expected; root may use every service")
+            }
+            Self::TooManyUsers(count) => {
+                write!(f, "{count} users for one service are more than the {} allowed", super::MAX_USERS)
+            }
             Self::TooManyGrants(count) => {
                 write!(
                     f,

@@ -15,7 +15,7 @@ use crate::agent::catalog::{CatalogError, ServiceChange};
 use crate::agent::clock::{now, rfc3339};
 use crate::agent::delivery::Delivery;
 use crate::agent::events::Kind;
-use crate::model::{Grant, Grants, Labels, Mode, ModelError, Owner, SecretName, Service, ServiceName, Target};
+use crate::model::{Grant, Grants, Labels, Mode, ModelError, Owner, SecretName, Service, ServiceName, Target, Users};
 use crate::seal::new_token;
 
 /// One grant as it is written in JSON: all but the source may be missing.
@@ -41,6 +41,8 @@ struct CreateForm {
     secrets: Vec<GrantForm>,
     #[serde(default)]
     require_claim: bool,
+    #[serde(default)]
+    users: Users,
 }
 
 #[derive(Deserialize)]
@@ -51,6 +53,8 @@ struct UpdateForm {
     secret_rm: Vec<String>,
     label_add: BTreeMap<String, String>,
     label_rm: Vec<String>,
+    user_add: Users,
+    user_rm: Users,
 }
 
 impl TryFrom<GrantForm> for Grant {
@@ -96,7 +100,9 @@ pub(super) async fn create(api: &Api, call: Call) -> Result<Answer, ApiError> {
     let grants = Grants::try_from(grants(form.secrets)?)?;
     let claim = form.require_claim.then(new_token).transpose().map_err(CatalogError::from)?;
     let (token, hash) = claim.unzip();
-    let service = api.blocking(move |catalog| Ok(catalog.create_service(name, labels, grants, hash, now())?)).await?;
+    let users = form.users;
+    let service =
+        api.blocking(move |catalog| Ok(catalog.create_service(name, labels, grants, hash, users, now())?)).await?;
     note(api, "create", peer, &service);
     let made = match token {
         Some(token) => json!({ "ID": service.id, "Claim": token }),
@@ -136,6 +142,8 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
         secret_rm: form.secret_rm,
         label_add: Labels::try_from(form.label_add)?,
         label_rm: form.label_rm,
+        user_add: form.user_add,
+        user_rm: form.user_rm,
     };
     let service = api.blocking(move |catalog| Ok(catalog.update_service(&reference, index, &change, now())?)).await?;
     note(api, "update", peer, &service);
@@ -173,6 +181,7 @@ fn shape(service: &Service) -> Value {
         "Labels": service.labels.as_map(),
         "Secrets": service.grants.as_slice().iter().map(GrantForm::from).collect::<Vec<_>>(),
         "RequireClaim": service.require_claim.is_some(),
+        "Users": service.users,
         "CreatedAt": rfc3339(service.created),
         "UpdatedAt": rfc3339(service.updated),
         "Version": {"Index": service.index},
@@ -193,6 +202,7 @@ fn container(delivery: &Delivery) -> Value {
         "Secrets": secrets,
         "Protection": delivery.protection,
         "Bundle": delivery.bundle,
+        "User": delivery.uid,
     })
 }
 

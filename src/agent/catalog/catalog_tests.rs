@@ -29,13 +29,20 @@ fn create(catalog: &Catalog, text: &str) -> Result<SecretInfo, CatalogError> {
 fn serve(catalog: &Catalog, service: &str, grants: &[&str]) -> Result<Service, CatalogError> {
     let grants = grants.iter().map(|text| Grant::parse(text).unwrap()).collect::<Vec<_>>();
     let grants = Grants::try_from(grants).unwrap();
-    catalog.create_service(ServiceName::parse(service).unwrap(), Labels::default(), grants, None, NOW)
+    catalog.create_service(
+        ServiceName::parse(service).unwrap(),
+        Labels::default(),
+        grants,
+        None,
+        Default::default(),
+        NOW,
+    )
 }
 
 fn authorized(service: &Service) -> Authorized {
     let claim = Claim { service: service.name.clone(), route: ClaimRoute::Argument, token: None };
     let peer = Peer { uid: 0, gid: 0, pid: 1 };
-    authorize(&peer, &ContainerId::parse("c1").unwrap(), &claim, service, token_matches).unwrap()
+    authorize(&peer, None, &ContainerId::parse("c1").unwrap(), &claim, service, token_matches).unwrap()
 }
 
 fn said<T>(result: Result<T, CatalogError>) -> (Status, String) {
@@ -202,6 +209,7 @@ fn updates_remove_before_they_add_and_keep_sequence() {
         secret_rm: vec!["s".into(), "never-granted".into()],
         label_add: Labels::parse(["a=1", "b=2"]).unwrap(),
         label_rm: Vec::new(),
+        ..ServiceChange::default()
     };
     let stale = said(catalog.update_service("web", Some(service.index + 1), &change, LATER));
     assert_eq!(stale, (Status::OutOfSequence, "update out of sequence".into()));

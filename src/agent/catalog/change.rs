@@ -1,6 +1,6 @@
 //! What an update changes in a service.
 
-use crate::model::{Grant, Labels};
+use crate::model::{Grant, Labels, Users};
 
 /// A change to a service: removals happen before additions, as in Docker, so one update can move a secret's target.
 #[derive(Debug, Clone, Default)]
@@ -13,4 +13,8 @@ pub struct ServiceChange {
     pub label_add: Labels,
     /// Keys of labels to drop.
     pub label_rm: Vec<String>,
+    /// Users to open the service to.
+    pub user_add: Users,
+    /// Users to close it to; one that it is not open to is no error.
+    pub user_rm: Users,
 }

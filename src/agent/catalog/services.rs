@@ -6,7 +6,7 @@ use super::change::ServiceChange;
 use super::error::CatalogError;
 use super::ledger::{Ledger, Writing, key};
 use super::{Catalog, Index};
-use crate::model::{Grant, Grants, Labels, SecretName, Service, ServiceName, Timestamp, TokenHash};
+use crate::model::{Grant, Grants, Labels, SecretName, Service, ServiceName, Timestamp, TokenHash, Users};
 use crate::seal::{Kind, Place, SealError, new_id, seal_metadata};
 
 impl Catalog {
@@ -24,6 +24,7 @@ impl Catalog {
         labels: Labels,
         grants: Grants,
         require_claim: Option<TokenHash>,
+        users: Users,
         now: Timestamp,
     ) -> Result<Service, CatalogError> {
         let _turn = self.turn();
@@ -39,6 +40,7 @@ impl Catalog {
             labels,
             grants: resolved,
             require_claim,
+            users,
             created: now,
             updated: now,
             index: writing.serial(),
@@ -76,6 +78,7 @@ impl Catalog {
             Ok(())
         })?;
         service.labels = changed_labels(&service.labels, change)?;
+        service.users = service.users.changed(&change.user_rm, &change.user_add)?;
         service.updated = now;
         service.index = writing.serial();
         self.ledger.describe_service(&mut writing, &service)?;

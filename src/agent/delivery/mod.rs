@@ -8,6 +8,7 @@
 //! | `held` | the containers that hold secrets, and what is left of those that did |
 //! | `record` | the same on disk, without values, so that a new agent knows them |
 //! | `reaper` | a container's process ends: scrub |
+//! | `users` | containers of other users than root: whose they are, and their part of the room |
 //! | `error` | refusals, in words for the operator |
 
 mod error;
@@ -16,6 +17,7 @@ mod held;
 mod identity;
 mod reaper;
 mod record;
+mod users;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -34,6 +36,8 @@ pub use error::DeliveryError;
 use held::{Held, Key};
 use reaper::Reaper;
 use record::Records;
+use users::Shares;
+pub use users::UserLimits;
 
 /// The directory in the run directory in which mounts are staged on older kernels; always empty.
 const STAGE_DIR: &str = "stage";
@@ -57,6 +61,9 @@ pub struct Delivery {
     pub protection: Protection,
     /// Its bundle.
     pub bundle: PathBuf,
+    /// The user whose container it is, as the agent counts.
+    #[serde(default)]
+    pub uid: u32,
 }
 
 /// One secret in a container.
@@ -79,6 +86,8 @@ pub struct Settings {
     pub size_limit: Option<u64>,
     /// The file systems that may be used, best first.
     pub filesystems: Vec<Protection>,
+    /// What each user but root may have.
+    pub users: UserLimits,
 }
 
 /// The containers that hold secrets.
@@ -89,6 +98,7 @@ pub struct Deliveries {
     stage: Stage,
     size_limit: Option<u64>,
     records: Records,
+    shares: Arc<Shares>,
     held: Mutex<HashMap<Key, Held>>,
     /// Something that was under way for a container has ended.
     changed: Condvar,
@@ -121,6 +131,7 @@ impl Deliveries {
             stage,
             size_limit: settings.size_limit,
             records,
+            shares: Shares::new(settings.users),
             held: Mutex::default(),
             changed: Condvar::new(),
             reaper: Reaper::new()?,
@@ -134,7 +145,7 @@ impl Deliveries {
     /// The containers that hold secrets now, by id.
     pub fn list(&self) -> Vec<Delivery> {
         let mut deliveries: Vec<Delivery> = self.held().values().filter_map(Held::delivery).cloned().collect();
-        deliveries.sort_by(|a, b| (&a.id, &a.bundle).cmp(&(&b.id, &b.bundle)));
+        deliveries.sort_by(|a, b| (&a.id, a.uid, &a.bundle).cmp(&(&b.id, b.uid, &b.bundle)));
         deliveries
     }
 }

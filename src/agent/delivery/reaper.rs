@@ -127,8 +127,9 @@ impl Deliveries {
     /// Takes up the containers that an earlier agent has on record and whose process is still there.
     pub(super) fn resume(&self) {
         for record in self.records.read_all() {
-            let Some(container) = record.resume() else { continue };
-            let key = Key { id: container.delivery.id.clone(), bundle: container.delivery.bundle.clone() };
+            let Some(container) = record.resume(&self.shares) else { continue };
+            let has = &container.delivery;
+            let key = Key { uid: has.uid, id: has.id.clone(), bundle: has.bundle.clone() };
             let (pid, started) = (container.process.pid(), container.started);
             match self.reaper.watch(&key, &container.process, started) {
                 Ok(()) => {

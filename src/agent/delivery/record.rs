@@ -4,14 +4,17 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::deliver::linux::adopt;
+use crate::deliver::linux::{FileSystem, adopt};
+use crate::sys::linux::owner::Ownership;
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
 
 use super::held::{Container, Writable};
+use super::users::Shares;
 use super::{Delivery, DeliveryError};
 
 /// The directory in the run directory.
@@ -26,6 +29,11 @@ pub(super) struct Record {
     delivery: Delivery,
     started: u64,
     device: u64,
+    #[serde(default)]
+    serial: u64,
+    /// What it takes of its user's part.
+    #[serde(default)]
+    bytes: u64,
     mounts: Vec<Mount>,
     made: Vec<MadePoint>,
 }
@@ -35,7 +43,9 @@ impl Record {
         Self {
             delivery: container.delivery.clone(),
             started: container.started,
-            device: container.device,
+            device: container.file_system.device,
+            serial: container.file_system.serial,
+            bytes: container.share.as_ref().map_or(0, |share| share.bytes),
             mounts: container.mounts.clone(),
             made: container.made.clone(),
         }
@@ -46,18 +56,31 @@ impl Record {
     }
 
     /// The container, if its very process is still alive, with as much of the writable side as it still shows.
-    pub(super) fn resume(self) -> Option<Container> {
+    ///
+    /// The namespaces of a user's container are looked into only if they are that user's still.
+    pub(super) fn resume(self, shares: &Arc<Shares>) -> Option<Container> {
         let process = Process::open(self.delivery.pid).ok()?;
         if process.start_time().ok()? != self.started {
             return None;
         }
-        let adopted = adopt(&process, &self.mounts, self.device).ok()?;
+        let uid = self.delivery.uid;
+        if uid != 0 {
+            let whose = Ownership::of(&process).ok()?;
+            if whose.user_namespace != uid || whose.mount_namespace != uid {
+                return None;
+            }
+        }
+        let file_system = FileSystem { device: self.device, serial: self.serial };
+        let adopted = adopt(&process, &self.mounts, file_system).ok()?;
+        // It was within its user's part when it started; a lower limit since then stops the next one.
+        let share = shares.take(uid, self.bytes).ok().flatten();
         Some(Container {
             delivery: self.delivery,
             process,
             started: self.started,
             writable: Writable::Adopted(adopted),
-            device: self.device,
+            file_system,
+            share,
             mounts: self.mounts,
             made: self.made,
         })

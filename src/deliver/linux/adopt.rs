@@ -15,8 +15,33 @@ use crate::sys::linux::path::{Dir, Kind};
 use crate::sys::linux::pidfd::Process;
 use crate::wire::Mount;
 
-use super::attach::walk;
 use super::scrub::{Scrubbed, overwrite, scrub};
+
+/// A file system, by what the kernel made up for it: a number that is free again when it is gone, and a random one that
+/// nobody can choose for a tmpfs of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FileSystem {
+    /// `st_dev`.
+    pub device: u64,
+    /// `f_fsid`; 0 where it was not recorded.
+    pub serial: u64,
+}
+
+impl FileSystem {
+    /// The one that `place` is on.
+    ///
+    /// # Errors
+    /// Those of statx(2) and fstatfs(2).
+    pub fn of(place: &Dir) -> io::Result<Self> {
+        Ok(Self { device: place.device()?, serial: place.file_system_serial()? })
+    }
+
+    /// Whether `place` is on it. The device is looked at first: it is known without asking the file system, which may be
+    /// one that a container made to keep us waiting.
+    fn has(self, place: &Dir) -> io::Result<bool> {
+        Ok(place.device()? == self.device && (self.serial == 0 || place.file_system_serial()? == self.serial))
+    }
+}
 
 /// The writable sides of one container's mounts.
 #[derive(Debug, Default)]
@@ -61,27 +86,30 @@ impl Adopted {
     }
 }
 
-/// Takes those of `mounts` that `process`'s mount namespace still shows and that are on the file system `device`.
+/// Takes those of `mounts` that `process`'s mount namespace still shows and that are on `file_system`.
 ///
 /// # Errors
 /// The namespace cannot be entered: the process is gone, or the caller lacks CAP_SYS_ADMIN or CAP_SYS_CHROOT.
-pub fn adopt(process: &Process, mounts: &[Mount], device: u64) -> io::Result<Adopted> {
+pub fn adopt(process: &Process, mounts: &[Mount], file_system: FileSystem) -> io::Result<Adopted> {
     // A thread of its own: entering a namespace cannot be undone, and ends with the thread.
     std::thread::scope(|scope| {
         let inside = scope.spawn(|| {
             unshare(CloneFlags::CLONE_FS)?;
             process.enter_mount_namespace()?;
             let root = Dir::root(Path::new("/"))?;
-            let places = mounts.iter().filter_map(|mount| take(&root, mount, device)).map(Dir::from).collect();
+            let places = mounts.iter().filter_map(|mount| take(&root, mount, file_system)).map(Dir::from).collect();
             Ok(Adopted { places })
         });
         inside.join().unwrap_or_else(|_| Err(io::Error::other("the adopting thread failed")))
     })
 }
 
-fn take(root: &Dir, mount: &Mount, device: u64) -> Option<OwnedFd> {
-    let place = walk(root, &mount.at).ok()?;
-    if place.device().ok()? != device {
+fn take(root: &Dir, mount: &Mount, file_system: FileSystem) -> Option<OwnedFd> {
+    let mut place = root.again().ok()?;
+    for name in mount.at.split('/').filter(|component| !component.is_empty()) {
+        place = place.entry_at_hand(name).ok()?;
+    }
+    if !file_system.has(&place).ok()? {
         return None;
     }
     let clone = clone_tree(&place, c"").ok()?;

@@ -22,7 +22,7 @@ mod plan;
 mod scrub;
 mod stage;
 
-pub use adopt::{Adopted, adopt};
+pub use adopt::{Adopted, FileSystem, adopt};
 pub use attach::{Attached, remove_mount_points};
 pub use existing::Existing;
 pub use fill::{Empty, Filled};

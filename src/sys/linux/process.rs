@@ -64,3 +64,14 @@ pub fn lock_all_memory() -> io::Result<()> {
 pub fn effective_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
+
+/// The number of a user, given by name or by number.
+///
+/// # Errors
+/// The user database cannot be read.
+pub fn user_id(text: &str) -> io::Result<Option<u32>> {
+    match text.parse() {
+        Ok(uid) => Ok(Some(uid)),
+        Err(_) => Ok(nix::unistd::User::from_name(text)?.map(|user| user.uid.as_raw())),
+    }
+}
