@@ -239,7 +239,7 @@ mod tests {
     #[test]
     fn pretty_and_table_have_one_line_a_fact() {
         let json = r#"{"ID":"auweyvbzdjmkcqtanjez0nkl0","Name":"web","Labels":{"k":"v"},"Secrets":[{"Source":"a",
-            "Target":"/run/secrets/a","UID":"0","GID":"0","Mode":"0444"}],"RequireClaim":false,
+            "Target":"/run/secrets/a","UID":"0","GID":"0","Mode":"0444"}],"RequireClaim":false,"Users":[1000,1001],
             "CreatedAt":"1970-01-01T00:00:00Z","UpdatedAt":"1970-01-01T00:00:00Z","Version":{"Index":3}}"#;
         let service = serde_json::from_str::<Value>(json).unwrap().typed();
         let rows = [row(&service, 5_000_000_000)];
@@ -257,6 +257,7 @@ Secrets:
   Owner:         0:0
   Mode:          0444
 Claim required:  false
+Open to users:   1000 1001
 Created at:      1970-01-01 00:00:00 +0000 utc
 Updated at:      1970-01-01 00:00:00 +0000 utc
 ";

@@ -153,6 +153,11 @@ impl User {
         directory
     }
 
+    /// The root file system of the last bundle.
+    pub fn rootfs(&self) -> PathBuf {
+        self.bundles.borrow().last().unwrap().rootfs.path("")
+    }
+
     /// A command of the runtime.
     pub fn runtime(&self, arguments: &[&str]) -> Output {
         let state = self.state();
@@ -189,9 +194,10 @@ impl User {
         program("podman", "podman");
         let home = self.path("");
         let home = home.display();
+        let cgroups = if self.runtime == Runtime::Crun { "cgroups = \"disabled\"\n" } else { "" };
         let containers = format!(
             "[containers]\nnetns = \"none\"\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n\
-             cgroups = \"disabled\"\nlog_driver = \"k8s-file\"\n\
+             {cgroups}log_driver = \"k8s-file\"\n\
              [engine]\ncgroup_manager = \"cgroupfs\"\nruntime = \"{}\"\nevents_logger = \"file\"\n\
              hooks_dir = [\"{home}/hooks.d\"]\n",
             self.runtime.name()
