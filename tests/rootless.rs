@@ -10,7 +10,13 @@ use asking::{Sleeper, as_user, ask, connect, withdraw};
 use testbed::user::IMAGE;
 use testbed::{Bed, Bundle, Canary, Rootfs, Runtime, User};
 
-/// Users may ask, and quickly fail.
+on_each_runtime!(
+    a_rootless_container_has_the_secrets_of_a_service_that_is_open_to_its_user,
+    who_has_no_business_is_refused_and_learns_nothing,
+    a_later_agent_knows_a_users_containers_and_scrubs_what_is_open,
+    root_of_a_rootless_container_cannot_make_its_secrets_writable,
+);
+
 const ROOTLESS: &str = "[rootless]\nenabled = true\n";
 
 /// An agent with the service `web`, open to `user`, of `grants`.
@@ -26,9 +32,8 @@ fn bundle(bed: &Bed, user: &User) -> std::path::PathBuf {
     user.bundle(bed.bundle("web"))
 }
 
-#[test]
-fn a_rootless_container_has_the_secrets_of_a_service_that_is_open_to_its_user() {
-    let user = User::new(Runtime::Runc);
+fn a_rootless_container_has_the_secrets_of_a_service_that_is_open_to_its_user(runtime: Runtime) {
+    let user = User::new(runtime);
     let bed = bed(&user, &["key", "source=key,target=/etc/app/key,mode=0400"]);
     let bundle = bundle(&bed, &user);
     user.start(&bundle, "c1").unwrap_or_else(|error| panic!("{error}\nagent: {}", bed.agent.log.text()));
@@ -49,9 +54,8 @@ fn a_rootless_container_has_the_secrets_of_a_service_that_is_open_to_its_user() 
     bed.holds_nothing();
 }
 
-#[test]
-fn who_has_no_business_is_refused_and_learns_nothing() {
-    let (user, other) = (User::new(Runtime::Runc), User::new(Runtime::Runc));
+fn who_has_no_business_is_refused_and_learns_nothing(runtime: Runtime) {
+    let (user, other) = (User::new(runtime), User::new(runtime));
     let bed = bed(&user, &["key"]);
     for service in ["web", "nowhere"] {
         let bundle = other.bundle(bed.bundle(service));
@@ -219,9 +223,8 @@ fn a_user_who_floods_the_socket_keeps_nobody_waiting() {
     bed.holds_nothing();
 }
 
-#[test]
-fn a_later_agent_knows_a_users_containers_and_scrubs_what_is_open() {
-    let user = User::new(Runtime::Runc);
+fn a_later_agent_knows_a_users_containers_and_scrubs_what_is_open(runtime: Runtime) {
+    let user = User::new(runtime);
     let mut bed = bed(&user, &["key", "source=key,target=/etc/app/key,mode=0400"]);
     let bundle = bundle(&bed, &user);
     user.start(&bundle, "c1").unwrap();
@@ -247,9 +250,8 @@ fn a_later_agent_knows_a_users_containers_and_scrubs_what_is_open() {
 }
 
 /// What root of the container, and of a namespace below it, can do to its secrets.
-#[test]
-fn root_of_a_rootless_container_cannot_make_its_secrets_writable() {
-    let user = User::new(Runtime::Runc);
+fn root_of_a_rootless_container_cannot_make_its_secrets_writable(runtime: Runtime) {
+    let user = User::new(runtime);
     let bed = bed(&user, &["key", "source=key,target=/etc/app/key"]);
     let mut bundle = bed.bundle("web");
     // What podman gives, and the kernel asks for where root of a namespace becomes root of another.

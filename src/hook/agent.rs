@@ -10,7 +10,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
 
 use crate::model::{HOOK_SOCKET, USER_SOCKET};
-use crate::sys::linux::owner::in_first_user_namespace;
+use crate::sys::linux::owner::{Namespaces, in_first_user_namespace};
 use crate::wire::{AgentReply, Channel, HookRequest};
 
 use super::error::HookError;
@@ -60,6 +60,15 @@ impl Agent {
             Ok((AgentReply::Refused { reason }, _)) => HookError::Refused { reason },
             _ => error.into(),
         })
+    }
+
+    /// Asks for the namespaces of a container whose first process may not be looked at.
+    pub(super) fn namespaces(&self) -> Result<Namespaces, HookError> {
+        let (answer, fds) = self.ask(&HookRequest::Namespaces)?;
+        match (answer, <[OwnedFd; 2]>::try_from(fds)) {
+            (AgentReply::Namespaces, Ok([user, mount])) => Ok(Namespaces { user, mount }),
+            _ => Err(HookError::Unexpected),
+        }
     }
 
     /// Tells the agent why this hook gives up, unless that is what the agent said; nobody waits for an answer.

@@ -13,6 +13,7 @@ use crate::deliver::linux::{Empty, FillPlan, Filled, IdMaps, Request, Room, owne
 use crate::model::{Claim, ContainerId, Grants, Service, escaped, is_within};
 use crate::policy::{Authorized, Peer, Refusal, authorize, may_label, may_speak_for};
 use crate::seal::token_matches;
+use crate::sys::linux::owner::Namespaces;
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{AgentReply, Channel, Deliver, HookRequest, MadePoint, Mount, PROTOCOL, Surroundings};
 
@@ -92,7 +93,7 @@ impl Deliveries {
         let share = self.shares.take(peer.uid, room.bytes)?;
         let empty = Empty::make(self.medium, room, request.mount_label.as_deref())?;
 
-        let surroundings = surroundings(channel)?;
+        let surroundings = surroundings(channel, || asker.namespaces(&process, &maps))?;
         let (users, groups) = ask_for_owners(channel, authorized.grants())?;
         let plan = plan(&Request {
             grants: authorized.grants(),
@@ -240,10 +241,20 @@ fn service(catalog: &Catalog, claim: &Claim, peer: &Peer) -> Result<Service, Del
     })
 }
 
-fn surroundings(channel: &Channel) -> Result<Surroundings, DeliveryError> {
-    match channel.receive()? {
-        (HookRequest::Surroundings(surroundings), _) => Ok(surroundings),
-        (other, _) => Err(unexpected(other)),
+/// What the hook sees in the container, into which it may need to be let.
+fn surroundings(
+    channel: &Channel,
+    namespaces: impl FnOnce() -> Result<Namespaces, DeliveryError>,
+) -> Result<Surroundings, DeliveryError> {
+    let (mut message, _) = channel.receive()?;
+    if matches!(message, HookRequest::Namespaces) {
+        let found = namespaces()?;
+        channel.send(&AgentReply::Namespaces, &[found.user.as_fd(), found.mount.as_fd()])?;
+        (message, _) = channel.receive()?;
+    }
+    match message {
+        HookRequest::Surroundings(surroundings) => Ok(surroundings),
+        other => Err(unexpected(other)),
     }
 }
 

@@ -7,8 +7,8 @@ use std::os::unix::net::UnixStream;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::deliver::linux::IdMaps;
-use crate::policy::{Peer, Whose};
-use crate::sys::linux::owner::Ownership;
+use crate::policy::{Peer, Whose, may_speak_for};
+use crate::sys::linux::owner::{Namespaces, Ownership};
 use crate::sys::linux::peer;
 use crate::sys::linux::pidfd::Process;
 
@@ -40,11 +40,17 @@ impl Asker {
             return Ok(None);
         }
         let found = Ownership::of(process).map_err(DeliveryError::Init)?;
-        Ok(Some(Whose {
-            user_namespace: found.user_namespace,
-            mount_namespace: found.mount_namespace,
-            at_home: found.uids.iter().all(|uid| maps.has_user(*uid)),
-        }))
+        Ok(Some(whose(&found, maps)))
+    }
+
+    /// The namespaces of the container of `process`, for a hook that may not look at it: what the kernel lets a user do
+    /// with them is what it would let it do with its own anyway.
+    pub(super) fn namespaces(&self, process: &Process, maps: &IdMaps) -> Result<Namespaces, DeliveryError> {
+        let (found, namespaces) = Ownership::with_namespaces(process).map_err(DeliveryError::Init)?;
+        match self.peer.uid {
+            0 => Err(DeliveryError::OutOfTurn),
+            _ => Ok(may_speak_for(&self.peer, Some(&whose(&found, maps))).map(|()| namespaces)?),
+        }
     }
 
     /// The host's ids as the hook has to write them where it is now: in a user namespace, they are others.
@@ -53,6 +59,14 @@ impl Asker {
             None => Ok(ids),
             Some(hook) => IdMaps::of(hook)?.inside(ids).ok_or(DeliveryError::HookElsewhere { uid: self.peer.uid }),
         }
+    }
+}
+
+fn whose(found: &Ownership, maps: &IdMaps) -> Whose {
+    Whose {
+        user_namespace: found.user_namespace,
+        mount_namespace: found.mount_namespace,
+        at_home: found.uids.iter().all(|uid| maps.has_user(*uid)),
     }
 }
 

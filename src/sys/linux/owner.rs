@@ -7,6 +7,8 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
+use nix::sched::{CloneFlags, setns};
+
 use super::check;
 use super::pidfd::Process;
 
@@ -34,6 +36,14 @@ impl Ownership {
     /// # Errors
     /// It is gone, or may not be looked into.
     pub fn of(process: &Process) -> io::Result<Self> {
+        Self::with_namespaces(process).map(|(ownership, _)| ownership)
+    }
+
+    /// The same, with the very namespaces that it is about.
+    ///
+    /// # Errors
+    /// As [`Ownership::of`].
+    pub fn with_namespaces(process: &Process) -> io::Result<(Self, Namespaces)> {
         let open = |name| File::open(format!("/proc/{}/ns/{name}", process.pid()));
         let (user, mount) = (open("user")?, open("mnt")?);
         let ownership = Self {
@@ -42,7 +52,28 @@ impl Ownership {
             uids: uids(&process.status()?).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidData))?,
         };
         process.still_alive()?;
-        Ok(ownership)
+        Ok((ownership, Namespaces { user: user.into(), mount: mount.into() }))
+    }
+}
+
+/// The user and the mount namespace of a process, by descriptors that can be handed on.
+#[derive(Debug)]
+pub struct Namespaces {
+    /// The user namespace.
+    pub user: OwnedFd,
+    /// The mount namespace.
+    pub mount: OwnedFd,
+}
+
+impl Namespaces {
+    /// Moves the calling process into the user namespace and, as its root, into the mount namespace; root and working
+    /// directory become that one's `/`.
+    ///
+    /// # Errors
+    /// The caller has several threads, or did not make the user namespace.
+    pub fn enter(&self) -> io::Result<()> {
+        setns(&self.user, CloneFlags::CLONE_NEWUSER)?;
+        Ok(setns(&self.mount, CloneFlags::CLONE_NEWNS)?)
     }
 }
 
