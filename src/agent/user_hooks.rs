@@ -25,6 +25,8 @@ const STACK: usize = 512 * 1024;
 const MAX_CONNECTIONS: usize = 128;
 /// How long a connection's place stays taken after an exchange that failed: so often can a user have it fail, and logged.
 const PENANCE: Duration = Duration::from_secs(1);
+/// How long after one that went well: the hook has its answer by then, and so often can a user have a delivery logged.
+const PAUSE: Duration = Duration::from_millis(100);
 /// The pause after the system could not give us a connection.
 const BACK_OFF: Duration = Duration::from_millis(100);
 /// How long a refused hook may take to take its refusal, which fits the socket's buffer.
@@ -153,8 +155,9 @@ impl Place {
             return;
         }
         // What went wrong has been said.
-        if self.shared.deliveries.serve(connection).is_err() && !self.shared.stopping.load(Ordering::SeqCst) {
-            std::thread::sleep(PENANCE);
+        let pause = self.shared.deliveries.serve(connection).map_or(PENANCE, |()| PAUSE);
+        if !self.shared.stopping.load(Ordering::SeqCst) {
+            std::thread::sleep(pause);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A user who speaks to the agent without our hook, and says what it likes.
 
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -32,9 +32,8 @@ pub(crate) fn connect(uid: u32, run_dir: &Path) -> UnixStream {
     stream
 }
 
-/// Asks as `uid` for the secrets of the service `web` for the container of the process `pid`; the refusal, or how many
-/// mounts there are.
-pub(crate) fn ask(uid: u32, run_dir: &Path, pid: u32, id: &str, bundle: &str) -> Result<usize, String> {
+/// Asks as `uid` for the secrets of the service `web` for the container of the process `pid`; the refusal, or the mounts.
+pub(crate) fn ask(uid: u32, run_dir: &Path, pid: u32, id: &str, bundle: &str) -> Result<Vec<OwnedFd>, String> {
     let channel = Channel::new(connect(uid, run_dir));
     let process = Process::open(i32::try_from(pid).unwrap()).unwrap();
     let claim = Claim { service: ServiceName::parse("web").unwrap(), route: ClaimRoute::Annotation, token: None };
@@ -55,7 +54,7 @@ pub(crate) fn ask(uid: u32, run_dir: &Path, pid: u32, id: &str, bundle: &str) ->
             assert_eq!(mounts.len(), fds.len());
             // It keeps them: what it says is that they are attached.
             channel.send(&HookRequest::Attached { made: Vec::new() }, &[]).unwrap();
-            Ok(mounts.len())
+            Ok(fds)
         }
         (AgentReply::Refused { reason }, _) => Err(reason),
         (other, _) => panic!("{other:?}"),

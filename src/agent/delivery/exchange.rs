@@ -52,7 +52,7 @@ impl Deliveries {
                 self.deliver(channel, asker, request, fds).inspect_err(|error| {
                     let reason = error.to_string();
                     let attributes = [("service", service.as_str()), ("reason", reason.as_str())];
-                    self.emit("refuse", &id, &attributes);
+                    self.emit("refuse", &id, asker.peer.uid, &attributes);
                 })
             }
             (HookRequest::Withdraw { container, bundle }, _) => {
@@ -137,7 +137,7 @@ impl Deliveries {
         self.reap_if_ended(&key, pid, started);
         self.note(&key, &record);
         let protection = filled.protection.to_string();
-        self.emit("deliver", &key.id, &[("service", service.name.as_str()), ("protection", &protection)]);
+        self.emit("deliver", &key.id, key.uid, &[("service", service.name.as_str()), ("protection", &protection)]);
         tracing::info!(container = %key.id, service = %service.name, %protection, "delivered");
         Ok(())
     }
@@ -213,8 +213,14 @@ impl Deliveries {
         }
     }
 
-    pub(super) fn emit(&self, action: &'static str, id: &ContainerId, attributes: &[(&'static str, &str)]) {
-        self.events.emit(clock::now(), Kind::Container, action, id.as_str(), &escaped(id.as_str()), attributes);
+    /// Says what happened to the container `id` of `uid`: what users call theirs may also be what root calls one.
+    pub(super) fn emit(&self, action: &'static str, id: &ContainerId, uid: u32, attributes: &[(&'static str, &str)]) {
+        let user = uid.to_string();
+        let mut attributes = attributes.to_vec();
+        if uid != 0 {
+            attributes.push(("user", &user));
+        }
+        self.events.emit(clock::now(), Kind::Container, action, id.as_str(), &escaped(id.as_str()), &attributes);
     }
 }
 

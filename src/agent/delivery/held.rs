@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::deliver::linux::{Adopted, FileSystem, Scrubbed, scrub};
@@ -56,7 +56,7 @@ pub(super) struct Container {
     /// By which a later agent knows it again.
     pub(super) file_system: FileSystem,
     /// Its part of what its user may have; root's have none.
-    pub(super) share: Option<Share>,
+    pub(super) share: Option<Arc<Share>>,
     /// What the container shows of it.
     pub(super) mounts: Vec<Mount>,
     pub(super) made: Vec<MadePoint>,
@@ -71,6 +71,14 @@ pub(super) enum Writable {
 }
 
 impl Writable {
+    /// A place on the file system, where there is one still.
+    pub(super) fn place(&self) -> Option<&Dir> {
+        match self {
+            Self::Root(root) => Some(root),
+            Self::Adopted(adopted) => adopted.place(),
+        }
+    }
+
     pub(super) fn scrub(&self) -> Scrubbed {
         match self {
             Self::Root(root) => scrub(root),

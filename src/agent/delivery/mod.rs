@@ -8,11 +8,13 @@
 //! | `held` | the containers that hold secrets, and what is left of those that did |
 //! | `record` | the same on disk, without values, so that a new agent knows them |
 //! | `reaper` | a container's process ends: scrub |
+//! | `gone` | file systems that users hold on to |
 //! | `users` | containers of other users than root: whose they are, and their part of the room |
 //! | `error` | refusals, in words for the operator |
 
 mod error;
 mod exchange;
+mod gone;
 mod held;
 mod identity;
 mod reaper;
@@ -33,6 +35,7 @@ use crate::sys::linux::pidfd::MountNamespace;
 use super::autolock::Autolock;
 use super::events::Events;
 pub use error::DeliveryError;
+use gone::Lingering;
 use held::{Held, Key};
 use reaper::Reaper;
 use record::Records;
@@ -99,6 +102,7 @@ pub struct Deliveries {
     size_limit: Option<u64>,
     records: Records,
     shares: Arc<Shares>,
+    lingering: Arc<Lingering>,
     held: Mutex<HashMap<Key, Held>>,
     /// Something that was under way for a container has ended.
     changed: Condvar,
@@ -132,6 +136,7 @@ impl Deliveries {
             size_limit: settings.size_limit,
             records,
             shares: Shares::new(settings.users),
+            lingering: Lingering::start()?,
             held: Mutex::default(),
             changed: Condvar::new(),
             reaper: Reaper::new()?,

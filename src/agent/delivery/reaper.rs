@@ -113,6 +113,9 @@ impl Deliveries {
     /// container that still runs; they are empty.
     pub(super) fn scrub_container(&self, container: &Container, reason: &'static str) {
         let delivery = &container.delivery;
+        if let (Some(share), Some(place)) = (&container.share, container.writable.place()) {
+            self.lingering.keep(share, place);
+        }
         let scrubbed = container.writable.scrub();
         for failure in &scrubbed.failures {
             tracing::error!(container = %delivery.id, "cannot scrub: {failure}");
@@ -120,7 +123,7 @@ impl Deliveries {
         if let Err(error) = self.records.remove(&Record::of(container)) {
             tracing::error!("{error}");
         }
-        self.emit("scrub", &delivery.id, &[("service", delivery.service.as_str()), ("reason", reason)]);
+        self.emit("scrub", &delivery.id, delivery.uid, &[("service", delivery.service.as_str()), ("reason", reason)]);
         tracing::info!(container = %delivery.id, files = scrubbed.files, reason, "scrubbed");
     }
 

@@ -109,7 +109,7 @@ impl Shares {
     }
 
     /// Room of `bytes` for a container of `uid`; root has no limit but the machine's.
-    pub(super) fn take(self: &Arc<Self>, uid: u32, bytes: u64) -> Result<Option<Share>, DeliveryError> {
+    pub(super) fn take(self: &Arc<Self>, uid: u32, bytes: u64) -> Result<Option<Arc<Share>>, DeliveryError> {
         if uid == 0 {
             return Ok(None);
         }
@@ -119,7 +119,7 @@ impl Shares {
             return Err(DeliveryError::TooMuch { uid, limits: self.limits });
         }
         all.insert(uid, UserLimits { containers: taken.containers + 1, bytes: taken.bytes + bytes });
-        Ok(Some(Share { shares: Arc::clone(self), uid, bytes }))
+        Ok(Some(Arc::new(Share { shares: Arc::clone(self), uid, bytes })))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<u32, UserLimits>> {

@@ -60,6 +60,11 @@ impl Adopted {
         self.places.is_empty()
     }
 
+    /// One of them.
+    pub fn place(&self) -> Option<&Dir> {
+        self.places.first()
+    }
+
     /// Empties every file that these reach.
     pub fn scrub(&self) -> Scrubbed {
         let mut all = Scrubbed::default();

@@ -132,7 +132,7 @@ mod tests {
         let file = tempfile::tempfile().unwrap();
         send(&left, b"x", &[file.as_fd()]).unwrap();
         assert_eq!(receive(&right, &mut [0; 1], 1).unwrap().len(), 1);
-        send(&left, b"x", &vec![file.as_fd(); 3]).unwrap();
+        send(&left, b"x", &[file.as_fd(); 3]).unwrap();
         assert_eq!(receive(&right, &mut [0; 1], 1).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }
