@@ -20,6 +20,7 @@ mod service;
 mod template;
 mod unlock;
 mod version;
+mod versions;
 
 use std::path::Path;
 use std::process::ExitCode;

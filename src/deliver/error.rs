@@ -52,6 +52,18 @@ pub enum DeliverError {
         /// Why.
         cause: io::Error,
     },
+    /// The container's mount namespace cannot be entered.
+    Gone {
+        /// Its first process.
+        pid: i32,
+        /// Why.
+        cause: io::Error,
+    },
+    /// What a container shows at a target is not ours any more.
+    Covered {
+        /// The path in the container.
+        path: String,
+    },
     /// A user or group is not in the container's passwd or group.
     UnknownOwner {
         /// "user" or "group".
@@ -73,6 +85,8 @@ pub enum DeliverError {
         /// The number in the container.
         id: u32,
     },
+    /// What has to be mounted in a user's container comes with its next start.
+    NextStart,
     /// The kernel's list of a process's mounts or ids is not as documented.
     Kernel {
         /// What was being read.
@@ -127,6 +141,14 @@ impl fmt::Display for DeliverError {
                 "cannot make the mount point '{}' in the container: {cause}; add it to the image if its root is read-only",
                 escaped(path)
             ),
+            Self::Gone { pid, cause } => {
+                write!(f, "cannot enter the mount namespace of process {pid}: {cause}; has the container ended?")
+            }
+            Self::Covered { path } => write!(
+                f,
+                "what the container shows at '{}' is not what was attached there: it was unmounted or covered; restart the container",
+                escaped(path)
+            ),
             Self::Attach { path, cause } => write!(
                 f,
                 "cannot attach a mount at '{}' in the container: {cause}; the hook needs CAP_SYS_ADMIN on the host",
@@ -144,6 +166,9 @@ impl fmt::Display for DeliverError {
             Self::UnmappedOwner { what, id } => write!(
                 f,
                 "{what} {id} has no place in the container's user namespace; choose one that its id mappings cover"
+            ),
+            Self::NextStart => f.write_str(
+                "a user's container gets this when it is started the next time: the agent mounts nothing in it while it runs",
             ),
             Self::Kernel { what, cause } => write!(f, "cannot read {what}: {cause}; is /proc mounted?"),
             Self::TooLarge { needed, allowed } => write!(

@@ -9,7 +9,7 @@ use crate::agent::catalog::Catalog;
 use crate::agent::clock;
 use crate::agent::events::Kind;
 use crate::deliver::DeliverError;
-use crate::deliver::linux::{Empty, FillPlan, Filled, IdMaps, Request, Room, owner_names, plan};
+use crate::deliver::linux::{Empty, FillPlan, Filled, IdMaps, Request, Room, Writable, owner_names, plan};
 use crate::model::{Claim, ContainerId, Grants, Service, escaped, is_within};
 use crate::policy::{Authorized, Peer, Refusal, authorize, may_label, may_speak_for};
 use crate::seal::token_matches;
@@ -17,7 +17,7 @@ use crate::sys::linux::owner::Namespaces;
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{AgentReply, Channel, Deliver, HookRequest, MadePoint, Mount, PROTOCOL, Surroundings};
 
-use super::held::{Container, Held, Key, Reserved, Writable};
+use super::held::{Container, Held, Key, Reserved};
 use super::identity;
 use super::record::Record;
 use super::users::Asker;
@@ -122,9 +122,10 @@ impl Deliveries {
             delivery,
             process,
             started,
-            file_system: filled.file_system,
+            devices: vec![filled.file_system],
+            files: plan.files,
             share,
-            writable: Writable::Root(filled.root),
+            writable: Writable::root(filled.root),
             mounts: plan.mounts.iter().map(|(mount, _)| mount.clone()).collect(),
             made: Vec::new(),
         };
@@ -136,6 +137,8 @@ impl Deliveries {
         let record = place.fill(container.finish(made)?);
         self.reap_if_ended(&key, pid, started);
         self.note(&key, &record);
+        // A version that came meanwhile found this container not there yet.
+        self.catch_up(&catalog, &key);
         let protection = filled.protection.to_string();
         self.emit("deliver", &key.id, key.uid, &[("service", service.name.as_str()), ("protection", &protection)]);
         tracing::info!(container = %key.id, service = %service.name, %protection, "delivered");
@@ -181,7 +184,8 @@ impl Deliveries {
         let filled = empty.fill(plan, &self.stage, |index| {
             let grant = grants.get(index).ok_or(DeliveryError::OutOfTurn)?;
             let (info, version, value) = catalog.open_value(authorized, grant)?;
-            secrets.push(Delivered { id: info.id, name: info.name, version, target: grant.target.clone() });
+            let (target, since) = (grant.target.clone(), clock::now());
+            secrets.push(Delivered { id: info.id, name: info.name, version, target, since });
             Ok::<_, DeliveryError>(value)
         })?;
         Ok((filled, secrets))
@@ -189,7 +193,7 @@ impl Deliveries {
 
     /// Completes the record with the mount points that were made. Without them a later agent only leaves empty mount
     /// points behind, so a failure is logged and no more.
-    fn note(&self, key: &Key, record: &Record) {
+    pub(super) fn note(&self, key: &Key, record: &Record) {
         if let Err(error) = self.records.write(record) {
             tracing::error!("{error}");
         }
@@ -209,7 +213,7 @@ impl Deliveries {
                 container.made
             }
             Some(Held::Ended { made, .. }) => made,
-            Some(Held::UnderWay) | None => Vec::new(),
+            Some(Held::UnderWay | Held::Changing(_)) | None => Vec::new(),
         }
     }
 

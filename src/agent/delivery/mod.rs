@@ -6,6 +6,8 @@
 //! | `exchange` | a hook connection, from request to record |
 //! | `identity` | which service a container is, where it does not say |
 //! | `held` | the containers that hold secrets, and what is left of those that did |
+//! | `live` | changes to containers that run |
+//! | `superseded` | the old one, while somebody may still be reading it |
 //! | `record` | the same on disk, without values, so that a new agent knows them |
 //! | `reaper` | a container's process ends: scrub |
 //! | `gone` | file systems that users hold on to |
@@ -17,8 +19,10 @@ mod exchange;
 mod gone;
 mod held;
 mod identity;
+mod live;
 mod reaper;
 mod record;
+mod superseded;
 mod users;
 
 use std::collections::HashMap;
@@ -37,8 +41,11 @@ use super::events::Events;
 pub use error::DeliveryError;
 use gone::Lingering;
 use held::{Held, Key};
+pub use live::Outcome;
 use reaper::Reaper;
 use record::Records;
+pub use record::Scope;
+use superseded::Superseded;
 use users::Shares;
 pub use users::UserLimits;
 
@@ -80,6 +87,8 @@ pub struct Delivered {
     pub version: u64,
     /// Where it stands.
     pub target: Target,
+    /// Since when this version does.
+    pub since: Timestamp,
 }
 
 /// What of the configuration concerns delivery.
@@ -107,6 +116,9 @@ pub struct Deliveries {
     /// Something that was under way for a container has ended.
     changed: Condvar,
     reaper: Reaper,
+    superseded: Superseded,
+    /// Whoever replaces files: one at a time, so that versions arrive in their order.
+    replacing: Mutex<()>,
     own_namespace: MountNamespace,
 }
 
@@ -140,6 +152,8 @@ impl Deliveries {
             held: Mutex::default(),
             changed: Condvar::new(),
             reaper: Reaper::new()?,
+            superseded: Superseded::start()?,
+            replacing: Mutex::default(),
             own_namespace,
         });
         deliveries.resume();

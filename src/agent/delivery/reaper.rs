@@ -113,9 +113,10 @@ impl Deliveries {
     /// container that still runs; they are empty.
     pub(super) fn scrub_container(&self, container: &Container, reason: &'static str) {
         let delivery = &container.delivery;
-        if let (Some(share), Some(place)) = (&container.share, container.writable.place()) {
+        if let (Some(share), Some(place)) = (&container.share, container.writable.any_place()) {
             self.lingering.keep(share, place);
         }
+        self.superseded.scrub_of(delivery.pid, container.started);
         let scrubbed = container.writable.scrub();
         for failure in &scrubbed.failures {
             tracing::error!(container = %delivery.id, "cannot scrub: {failure}");

@@ -3,27 +3,27 @@
 //! The container may have covered or unmounted it meanwhile: what is found is ours only if it is on the file system that
 //! was recorded. Nothing of the container is changed.
 
-use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
+use std::os::fd::OwnedFd;
 
-use nix::sched::{CloneFlags, unshare};
+use serde::{Deserialize, Serialize};
 
 use crate::sys::linux::mount::{clone_tree, make_writable};
 use crate::sys::linux::path::{Dir, Kind};
 use crate::sys::linux::pidfd::Process;
-use crate::wire::Mount;
+use crate::wire::{Mount, MountKind};
 
+use super::inside::inside;
 use super::scrub::{Scrubbed, overwrite, scrub};
+use super::writable::open_alone;
 
 /// A file system, by what the kernel made up for it: a number that is free again when it is gone, and a random one that
 /// nobody can choose for a tmpfs of their own.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FileSystem {
     /// `st_dev`.
     pub device: u64,
-    /// `f_fsid`; 0 where it was not recorded.
+    /// `f_fsid`.
     pub serial: u64,
 }
 
@@ -35,18 +35,24 @@ impl FileSystem {
     pub fn of(place: &Dir) -> io::Result<Self> {
         Ok(Self { device: place.device()?, serial: place.file_system_serial()? })
     }
+}
 
-    /// Whether `place` is on it. The device is looked at first: it is known without asking the file system, which may be
-    /// one that a container made to keep us waiting.
-    fn has(self, place: &Dir) -> io::Result<bool> {
-        Ok(place.device()? == self.device && (self.serial == 0 || place.file_system_serial()? == self.serial))
+/// Whether `place` is on one of `file_systems`. The device is looked at first: it is known without asking the file system,
+/// which may be one that a container made to keep us waiting.
+pub(super) fn is_on_one_of(file_systems: &[FileSystem], place: &Dir) -> io::Result<bool> {
+    let device = place.device()?;
+    let mut candidates = file_systems.iter().filter(|known| known.device == device).peekable();
+    if candidates.peek().is_none() {
+        return Ok(false);
     }
+    let serial = place.file_system_serial()?;
+    Ok(candidates.any(|known| known.serial == serial))
 }
 
 /// The writable sides of one container's mounts.
 #[derive(Debug, Default)]
 pub struct Adopted {
-    places: Vec<Dir>,
+    places: Vec<(Mount, Dir)>,
 }
 
 impl Adopted {
@@ -61,28 +67,35 @@ impl Adopted {
     }
 
     /// One of them.
-    pub fn place(&self) -> Option<&Dir> {
-        self.places.first()
+    pub(super) fn any_place(&self) -> Option<&Dir> {
+        self.places.first().map(|(_, place)| place)
+    }
+
+    /// The directory that shows at /run/secrets.
+    pub(super) fn directory(&self) -> Option<&Dir> {
+        self.places.iter().find(|(mount, _)| mount.kind == MountKind::Directory).map(|(_, place)| place)
+    }
+
+    /// The single file that shows at `target`.
+    pub(super) fn file(&self, target: &str) -> Option<&Dir> {
+        let single = |mount: &Mount| mount.kind == MountKind::File && mount.at == target;
+        self.places.iter().find(|(mount, _)| single(mount)).map(|(_, place)| place)
     }
 
     /// Empties every file that these reach.
     pub fn scrub(&self) -> Scrubbed {
         let mut all = Scrubbed::default();
-        for place in &self.places {
+        for (_, place) in &self.places {
             match place.kind() {
                 Ok((Kind::Directory, _)) => {
                     let part = scrub(place);
                     all.files += part.files;
                     all.failures.extend(part.failures);
                 }
-                Ok((Kind::File, size)) => {
-                    // The root of a mount of a single file has no parent to open it from.
-                    let path = format!("/proc/self/fd/{}", place.as_fd().as_raw_fd());
-                    match OpenOptions::new().write(true).open(path).and_then(|file| overwrite(file, size)) {
-                        Ok(()) => all.files += 1,
-                        Err(cause) => all.failures.push(format!("overwrite a file: {cause}")),
-                    }
-                }
+                Ok((Kind::File, size)) => match open_alone(place).and_then(|file| overwrite(file, size)) {
+                    Ok(()) => all.files += 1,
+                    Err(cause) => all.failures.push(format!("overwrite a file: {cause}")),
+                },
                 Ok((Kind::Other, _)) => {}
                 Err(cause) => all.failures.push(format!("look at a mount: {cause}")),
             }
@@ -91,30 +104,23 @@ impl Adopted {
     }
 }
 
-/// Takes those of `mounts` that `process`'s mount namespace still shows and that are on `file_system`.
+/// Takes those of `mounts` that `process`'s mount namespace still shows and that are on one of `file_systems`.
 ///
 /// # Errors
 /// The namespace cannot be entered: the process is gone, or the caller lacks CAP_SYS_ADMIN or CAP_SYS_CHROOT.
-pub fn adopt(process: &Process, mounts: &[Mount], file_system: FileSystem) -> io::Result<Adopted> {
-    // A thread of its own: entering a namespace cannot be undone, and ends with the thread.
-    std::thread::scope(|scope| {
-        let inside = scope.spawn(|| {
-            unshare(CloneFlags::CLONE_FS)?;
-            process.enter_mount_namespace()?;
-            let root = Dir::root(Path::new("/"))?;
-            let places = mounts.iter().filter_map(|mount| take(&root, mount, file_system)).map(Dir::from).collect();
-            Ok(Adopted { places })
-        });
-        inside.join().unwrap_or_else(|_| Err(io::Error::other("the adopting thread failed")))
+pub fn adopt(process: &Process, mounts: &[Mount], file_systems: &[FileSystem]) -> io::Result<Adopted> {
+    inside(process, |root| {
+        let taken = |mount: &Mount| Some((mount.clone(), Dir::from(take(root, mount, file_systems)?)));
+        Adopted { places: mounts.iter().filter_map(taken).collect() }
     })
 }
 
-fn take(root: &Dir, mount: &Mount, file_system: FileSystem) -> Option<OwnedFd> {
+fn take(root: &Dir, mount: &Mount, file_systems: &[FileSystem]) -> Option<OwnedFd> {
     let mut place = root.again().ok()?;
     for name in mount.at.split('/').filter(|component| !component.is_empty()) {
         place = place.entry_at_hand(name).ok()?;
     }
-    if !file_system.has(&place).ok()? {
+    if !is_on_one_of(file_systems, &place).ok()? {
         return None;
     }
     let clone = clone_tree(&place, c"").ok()?;
