@@ -189,9 +189,7 @@ pub fn authorize(
     if claim.service.folded() != service.name.folded() {
         return Err(Refusal::AnotherService { claimed: claim.service.clone(), service: service.name.clone() });
     }
-    if peer.uid != 0 && !service.users.contain(peer.uid) {
-        return Err(Refusal::NotOpen { service: service.name.clone(), uid: peer.uid });
-    }
+    is_open(peer.uid, service)?;
     if let Some(hash) = &service.require_claim {
         let Some(token) = &claim.token else { return Err(Refusal::TokenMissing(service.name.clone())) };
         if !token_matches(token, hash) {
@@ -206,14 +204,28 @@ pub fn authorize(
     })
 }
 
-/// Decides whether a container that was delivered to as the service `held` may have what that service grants now.
+fn is_open(uid: u32, service: &Service) -> Result<(), Refusal> {
+    match uid == 0 || service.users.contain(uid) {
+        true => Ok(()),
+        false => Err(Refusal::NotOpen { service: service.name.clone(), uid }),
+    }
+}
+
+/// Decides whether a container of `uid` that was delivered to as the service `held` may have what that service grants now.
 ///
 /// # Errors
-/// [`Refusal::AnotherService`]: the service was removed, and another one has its name.
-pub fn renew(container: &ContainerId, held: (&Id, &ServiceName), service: &Service) -> Result<Authorized, Refusal> {
+/// [`Refusal::AnotherService`]: the service was removed, and another one has its name. [`Refusal::NotOpen`]: it was closed
+/// to the user.
+pub fn renew(
+    uid: u32,
+    container: &ContainerId,
+    held: (&Id, &ServiceName),
+    service: &Service,
+) -> Result<Authorized, Refusal> {
     if *held.0 != service.id {
         return Err(Refusal::AnotherService { claimed: held.1.clone(), service: service.name.clone() });
     }
+    is_open(uid, service)?;
     Ok(Authorized {
         container: container.clone(),
         service: service.id.clone(),
@@ -307,6 +319,14 @@ mod tests {
             assert_eq!(refusal, Refusal::NotYours { uid: 1000 }, "{foreign:?}");
             assert!(decide_for(&ROOT, foreign.as_ref(), &claim("web", None), &service(None)).is_ok());
         }
+    }
+
+    #[test]
+    fn what_is_closed_to_a_user_is_not_renewed() {
+        let (container, service) = (ContainerId::parse("c1").unwrap(), service(None));
+        let renewed = |uid| renew(uid, &container, (&service.id, &service.name), &service);
+        assert!(renewed(0).is_ok() && renewed(1000).is_ok());
+        assert!(matches!(renewed(1001).unwrap_err(), Refusal::NotOpen { uid: 1001, .. }));
     }
 
     #[test]

@@ -15,6 +15,7 @@ on_each_runtime!(
     who_has_no_business_is_refused_and_learns_nothing,
     a_later_agent_knows_a_users_containers_and_scrubs_what_is_open,
     root_of_a_rootless_container_cannot_make_its_secrets_writable,
+    changes_reach_a_running_container_without_going_into_it,
     what_a_privileged_container_writes_among_its_secrets_goes_with_them,
 );
 
@@ -307,6 +308,34 @@ fn root_of_a_rootless_container_cannot_make_its_secrets_writable(runtime: Runtim
     user.exec("c1", &["busybox", "unshare", "-r", "-m", "sh", "-c", "mount -t tmpfs none /tmp && umount /tmp"]);
     assert_eq!(user.exec("c1", &["cat", "/run/secrets/key", "/etc/app/key"]), "kk");
     user.stop("c1");
+}
+
+/// The agent changes what it holds the writable side of. It does not go into a user's namespaces for the rest: what shows
+/// there at a target may be a directory of the host's.
+fn changes_reach_a_running_container_without_going_into_it(runtime: Runtime) {
+    let user = User::new(runtime);
+    let bed = bed(&user, &["key", "source=key,target=/etc/app/key"]);
+    user.start(&bundle(&bed, &user), "c1").unwrap();
+    listed(&bed, 1);
+    let said = |arguments: &[&str]| testbed::words(&bed.cli(arguments));
+    let file = bed.place.path("value");
+    std::fs::write(&file, "new").unwrap();
+    let words = said(&["secret", "update", "key", file.to_str().unwrap()]);
+    assert!(words.contains("1 of the files") && words.contains("when it is started the next time"), "{words}");
+    assert_eq!(user.exec("c1", &["cat", "/run/secrets/key", "/etc/app/key"]), "newk");
+    bed.secret("more", b"m");
+    let words = said(&["service", "update", "--secret-add", "source=more,target=/etc/more", "web"]);
+    assert!(words.contains("when it is started the next time"), "{words}");
+    assert!(!user.rootfs().join("etc/more").exists());
+    let pid = listed(&bed, 1)[0]["Pid"].as_u64().unwrap();
+    let mut open = std::fs::File::open(format!("/proc/{pid}/root/etc/app/key")).unwrap();
+    // Closed to the user: what the container has is taken from it.
+    bed.cli_ok(&["service", "update", "--user-rm", &user.uid.to_string(), "web"]);
+    assert_eq!(user.exec("c1", &["ls", "/run/secrets"]), "");
+    assert_eq!(user.exec("c1", &["cat", "/etc/app/key"]), "");
+    assert_eq!(std::io::read_to_string(&mut open).unwrap(), "");
+    user.stop("c1");
+    bed.holds_nothing();
 }
 
 /// What a container with CAP_SYS_ADMIN does to its own secrets is its own affair; it goes with the rest.

@@ -306,7 +306,7 @@ pub(super) struct ServiceUpdate {
     /// Open it to the own (rootless) containers of a user: NAME or UID
     #[arg(long = "user-add", value_name = "USER", value_parser = user)]
     pub(super) user_add: Vec<u32>,
-    /// Close it to a user; containers that run keep what they have until they stop
+    /// Close it to a user
     #[arg(long = "user-rm", value_name = "USER", value_parser = user)]
     pub(super) user_rm: Vec<u32>,
     /// Name, id or beginning of the id

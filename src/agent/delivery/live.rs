@@ -10,7 +10,7 @@ use crate::agent::clock;
 use crate::deliver::DeliverError;
 use crate::deliver::linux::{PlannedFile, Running};
 use crate::model::{ContainerId, Grant, Id, Target};
-use crate::policy::{Authorized, renew};
+use crate::policy::{Authorized, Refusal, renew};
 
 use super::held::{Container, Held, Key};
 use super::record::{Record, Scope};
@@ -127,6 +127,8 @@ impl Deliveries {
         let renewed = match self.renewed(catalog, container) {
             Ok(renewed) => Some(renewed),
             Err(DeliveryError::Catalog(error)) if error.status() == Status::NotFound => None,
+            // Closed to the user whose container it is.
+            Err(DeliveryError::Refused(Refusal::NotOpen { .. })) => None,
             Err(error) => {
                 tracing::error!(container = %container.delivery.id, "nothing is changed: {error}");
                 return Vec::new();
@@ -234,7 +236,7 @@ impl Deliveries {
             sort: crate::agent::catalog::Sort::Service,
             reference: held.service.to_string(),
         })?;
-        Ok(renew(&held.id, (&held.service_id, &held.service), &service)?)
+        Ok(renew(held.uid, &held.id, (&held.service_id, &held.service), &service)?)
     }
 
     /// Puts the current version of `grant`'s secret in place of the container's `index`, as `file` says, unless it is there.
