@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 
 use runsecrets::model::{Claim, ClaimRoute, ContainerId, ServiceName};
 use runsecrets::sys::linux::pidfd::Process;
+use runsecrets::sys::linux::process::give_thread_to;
 use runsecrets::wire::{AgentReply, Channel, Deliver, HookRequest, Layout, MadePoint, PROTOCOL, Surroundings};
 
 use crate::testbed::running_agent::LIMIT;
@@ -15,10 +16,7 @@ use crate::testbed::running_agent::LIMIT;
 pub(crate) fn as_user<T: Send>(uid: u32, work: impl FnOnce() -> T + Send) -> T {
     std::thread::scope(|scope| {
         let thread = scope.spawn(|| {
-            for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
-                // SAFETY: plain integers; the call changes this thread alone, which ends with the work.
-                assert_eq!(unsafe { libc::syscall(call, uid, uid, uid) }, 0);
-            }
+            give_thread_to(uid).unwrap();
             work()
         });
         thread.join().unwrap()
