@@ -9,5 +9,5 @@ static ALLOCATOR: runsecrets::sys::WipingAllocator = runsecrets::sys::WipingAllo
 const CONFIGURE: Verb = Verb { command: engines::configure_command, run: engines::configure };
 
 fn main() -> std::process::ExitCode {
-    runsecrets::cli::main(&[CONFIGURE])
+    runsecrets::cli::main(&[CONFIGURE], &[engines::examine])
 }

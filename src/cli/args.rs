@@ -4,7 +4,7 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::error::CliError;
 use crate::model::{Grant, Labels, ModelError, RUN_DIR, ServiceName};
@@ -59,6 +59,8 @@ pub(super) enum Command {
     Ps(PsArguments),
     /// Show what happens to secrets, as it happens
     Events(EventsArguments),
+    /// Find what is wrong on this machine, and what to do about it
+    Doctor(DoctorArguments),
     /// Show the versions of this program and of the agent
     Version(VersionArguments),
 }
@@ -361,6 +363,24 @@ pub(super) struct VersionArguments {
     /// Format output: 'json', or a Go template
     #[arg(short, long, default_value = "", hide_default_value = true)]
     pub(super) format: String,
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit status: 0 nothing worse than a note, 1 something is broken, 2 there are warnings.")]
+pub(super) struct DoctorArguments {
+    /// Format output: lines, or a JSON array
+    #[arg(short, long, value_enum, default_value_t = DoctorFormat::Text)]
+    pub(super) format: DoctorFormat,
+}
+
+/// How findings are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum DoctorFormat {
+    /// One line each.
+    Text,
+    /// An array of `{"Level","Subject","Finding","Fix"}`.
+    Json,
 }
 
 /// One `-f name=value`.

@@ -1,4 +1,4 @@
-//! What the parser of the command line takes and refuses.
+//! Command lines as people write them.
 
 use super::*;
 

@@ -8,6 +8,7 @@ mod containerd;
 mod crio;
 mod diff;
 mod docker;
+mod doctor;
 mod error;
 mod hooks_dir;
 mod json;
@@ -19,4 +20,5 @@ mod wiring;
 mod wish;
 
 pub use configure::{command as configure_command, run as configure};
+pub use doctor::examine;
 pub use survey::{Engine, Found, Wired, survey};

@@ -15,7 +15,7 @@ use crate::policy::{Authorized, Peer, Refusal, authorize, may_label, may_speak_f
 use crate::seal::token_matches;
 use crate::sys::linux::owner::Namespaces;
 use crate::sys::linux::pidfd::Process;
-use crate::wire::{AgentReply, Channel, Deliver, HookRequest, MadePoint, Mount, PROTOCOL, Surroundings};
+use crate::wire::{AgentReply, Channel, ChannelError, Deliver, HookRequest, MadePoint, Mount, PROTOCOL, Surroundings};
 
 use super::held::{Container, Held, Key, Reserved};
 use super::identity;
@@ -45,7 +45,12 @@ impl Deliveries {
     }
 
     fn converse(&self, channel: &Channel, asker: &Asker) -> Result<(), DeliveryError> {
-        match channel.receive()? {
+        let received = match channel.receive() {
+            // Nothing is asked: `runsecrets doctor` knocks, to see who is here.
+            Err(ChannelError::Socket(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(()),
+            received => received?,
+        };
+        match received {
             (HookRequest::Deliver(request), fds) => {
                 let id = request.container.clone();
                 let service = request.claim.as_ref().map_or_else(String::new, |claim| claim.service.to_string());

@@ -161,6 +161,16 @@ impl Deliveries {
         Ok(deliveries)
     }
 
+    /// How values are kept from a disk: what the kernel offers of what the configuration allows.
+    pub fn protection(&self) -> Protection {
+        self.medium.protection()
+    }
+
+    /// Whether the kernel clones detached mounts (Linux 6.15), so that no private mount namespace is needed.
+    pub fn clones_detached(&self) -> bool {
+        matches!(self.stage, Stage::Detached)
+    }
+
     /// The containers that hold secrets now, by id.
     pub fn list(&self) -> Vec<Delivery> {
         let mut deliveries: Vec<Delivery> = self.held().values().filter_map(Held::delivery).cloned().collect();
