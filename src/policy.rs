@@ -239,7 +239,7 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
-    use crate::model::{ClaimRoute, ID_ENTROPY, Labels, Timestamp, Users};
+    use crate::model::{ClaimRoute, ID_ENTROPY, Labels, Selectors, Timestamp, Users};
 
     const ROOT: Peer = Peer { uid: 0, gid: 0, pid: 42 };
 
@@ -249,8 +249,10 @@ mod tests {
             name: ServiceName::parse("web").unwrap(),
             labels: Labels::default(),
             grants: Grants::try_from(vec![Grant::parse("tls.key").unwrap()]).unwrap(),
+            selectors: Selectors::default(),
             require_claim: require_claim.map(|hash| TokenHash(hash.to_owned())),
             users: Users::try_from(BTreeSet::from([1000, OVERFLOW_UID])).unwrap(),
+            credentials: false,
             created: Timestamp(1),
             updated: Timestamp(1),
             index: 1,

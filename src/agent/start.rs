@@ -10,14 +10,16 @@ use nix::unistd::Group;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::api::Api;
 use super::api::status::{Facts, Socket};
 use super::autolock::Autolock;
 use super::catalog::{CatalogError, Status};
-use super::config::{Bounded, Config, ConfigError, DEFAULT_FILE, Limits, UserText};
+use super::config::{Bounded, Cdi, Config, ConfigError, DEFAULT_FILE, Limits, UserText};
 use super::delivery::{self, Deliveries, DeliveryError, UserLimits};
+use super::devices::Devices;
+use super::docker::Docker;
 use super::events::Events;
 use super::hardening::{self, Hardened, HardeningError};
 use super::hooks::HookDoor;
@@ -141,8 +143,15 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let settings = delivery::Settings {
         size_limit: config.delivery.size_limit.map(Bounded::get),
         filesystems: config.delivery.filesystems(),
+        docker: Docker::new(config.docker.socket.clone()),
         users: UserLimits { containers: config.rootless.containers.count(), bytes: config.rootless.bytes.get() },
     };
+
+    let Cdi { file, hook: program } = &config.cdi;
+    let devices = file.clone().map(|file| Arc::new(Devices::new(file, program.clone(), run_dir.clone())));
+    if let Some(Err(failure)) = devices.as_ref().map(|devices| devices.refresh(&lock)) {
+        error!("{failure}");
+    }
 
     let group = group(&config.api.group);
     let openness = group.map_or(Openness::Owner, Openness::Group);
@@ -168,7 +177,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         let admittance = admittance(&config);
         let users = users.map(|users| UserDoor::open(users, deliveries.clone(), admittance)).transpose();
         let doors = (hooks, users.map_err(StartError::Runtime)?);
-        let api = Arc::new(Api { lock, deliveries, events, facts, kept_versions, body_time, stop });
+        let api = Arc::new(Api { lock, deliveries, events, devices, facts, kept_versions, body_time, stop });
         let admission = group.map_or(Admission::RootOnly, Admission::Group);
         serve(&config.limits, api, (admin, admission), doors, stopper).await
     })?;

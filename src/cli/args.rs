@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::error::CliError;
-use crate::model::{Grant, Labels, ModelError, RUN_DIR, ServiceName};
+use crate::model::{Grant, HOOK, Labels, ModelError, RUN_DIR, Selector, ServiceName};
 use crate::sys::linux::process::user_id;
 
 /// The environment variable that moves the run directory.
@@ -255,7 +255,7 @@ pub(super) struct CdiGenerate {
     #[arg(short, long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
     /// The hook's program
-    #[arg(long, value_name = "PATH", default_value = "/usr/libexec/runsecrets/runsecrets-hook")]
+    #[arg(long, value_name = "PATH", default_value = HOOK)]
     pub(super) hook: PathBuf,
 }
 
@@ -271,9 +271,15 @@ pub(super) struct ServiceCreate {
     /// Service labels
     #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = label)]
     pub(super) labels: Vec<String>,
+    /// Select containers that claim nothing, where hooks have --ask: an annotation that the engine stamps, and its value
+    #[arg(long = "match", value_name = "KEY=REGEX", value_parser = Selector::parse)]
+    pub(super) selectors: Vec<Selector>,
     /// Ask every container for a token, which is shown once
     #[arg(long)]
     pub(super) require_claim: bool,
+    /// Set $CREDENTIALS_DIRECTORY to /run/secrets in containers, for programs that look there
+    #[arg(long)]
+    pub(super) credentials: bool,
     /// Open it to the own (rootless) containers of a user: NAME or UID
     #[arg(long = "user", value_name = "USER", value_parser = user)]
     pub(super) users: Vec<u32>,
@@ -305,6 +311,15 @@ pub(super) struct ServiceUpdate {
     /// Remove a label by its key
     #[arg(long = "label-rm", value_name = "KEY")]
     pub(super) label_rm: Vec<String>,
+    /// Add a selector; all of a service's hold for its containers
+    #[arg(long = "match-add", visible_alias = "match", value_name = "KEY=REGEX", value_parser = Selector::parse)]
+    pub(super) match_add: Vec<Selector>,
+    /// Remove selectors by their key, or one as it is written; done before the additions
+    #[arg(long = "match-rm", value_name = "KEY[=REGEX]")]
+    pub(super) match_rm: Vec<String>,
+    /// Set $CREDENTIALS_DIRECTORY in containers that start from now on, or not
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) credentials: Option<bool>,
     /// Open it to the own (rootless) containers of a user: NAME or UID
     #[arg(long = "user-add", value_name = "USER", value_parser = user)]
     pub(super) user_add: Vec<u32>,

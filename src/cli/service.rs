@@ -12,7 +12,7 @@ use super::object::{collect, label_columns, path, query, rows, shape};
 use super::report::Report;
 use super::template::Value;
 use super::versions::all_changed;
-use crate::model::{CLAIM_ANNOTATION, Grant, Labels};
+use crate::model::{CLAIM_ANNOTATION, Grant, Labels, Selector};
 
 /// Where services are in the API.
 pub(super) const SERVICES: &str = "/runsecrets/v1/services/";
@@ -47,9 +47,17 @@ Secrets:
   Owner:         {{.UID}}:{{.GID}}
   Mode:          {{.Mode}}
 {{- end }}{{ end }}
+{{- if .Match }}
+Match:
+{{- range .Match }}
+ - {{.}}
+{{- end }}{{ end }}
 Claim required:  {{.RequireClaim}}
 {{- if .Users }}
 Open to users:  {{range .Users}} {{.}}{{end}}
+{{- end }}
+{{- if .Credentials }}
+Credentials:     {{.Credentials}}
 {{- end }}
 Created at:      {{.CreatedAt}}
 Updated at:      {{.UpdatedAt}}";
@@ -87,7 +95,11 @@ struct Create<'a> {
     name: &'a str,
     labels: &'a Labels,
     secrets: Vec<Reference<'a>>,
+    #[serde(rename = "Match")]
+    selectors: &'a [Selector],
     require_claim: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    credentials: bool,
     #[serde(skip_serializing_if = "<[u32]>::is_empty")]
     users: &'a [u32],
 }
@@ -99,6 +111,10 @@ struct Update<'a> {
     secret_rm: &'a [String],
     label_add: &'a BTreeMap<String, String>,
     label_rm: &'a [String],
+    match_add: &'a [Selector],
+    match_rm: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    credentials: Option<bool>,
     live: bool,
     #[serde(skip_serializing_if = "<[u32]>::is_empty")]
     user_add: &'a [u32],
@@ -128,7 +144,9 @@ fn create(arguments: &ServiceCreate, agent: &Agent, report: &mut Report) -> Resu
         name: arguments.name.as_str(),
         labels: &labels,
         secrets,
+        selectors: &arguments.selectors,
         require_claim: arguments.require_claim,
+        credentials: arguments.credentials,
         users: &arguments.users,
     };
     let made = agent.post("/runsecrets/v1/services/create", serde_json::to_vec(&body).unwrap_or_default())?;
@@ -192,6 +210,9 @@ fn update(arguments: &ServiceUpdate, agent: &Agent, report: &mut Report) -> Resu
         secret_rm: &arguments.secret_rm,
         label_add: labels.as_map(),
         label_rm: &arguments.label_rm,
+        match_add: &arguments.match_add,
+        match_rm: &arguments.match_rm,
+        credentials: arguments.credentials,
         user_add: &arguments.user_add,
         user_rm: &arguments.user_rm,
         live: arguments.live.live,
@@ -243,7 +264,8 @@ mod tests {
     #[test]
     fn pretty_and_table_have_one_line_a_fact() {
         let json = r#"{"ID":"auweyvbzdjmkcqtanjez0nkl0","Name":"web","Labels":{"k":"v"},"Secrets":[{"Source":"a",
-            "Target":"/run/secrets/a","UID":"0","GID":"0","Mode":"0444"}],"RequireClaim":false,"Users":[1000,1001],
+            "Target":"/run/secrets/a","UID":"0","GID":"0","Mode":"0444"}],"Match":["untrusted:tier=a.*"],"RequireClaim":false,"Credentials":false,
+            "Users":[1000,1001],
             "CreatedAt":"1970-01-01T00:00:00Z","UpdatedAt":"1970-01-01T00:00:00Z","Version":{"Index":3}}"#;
         let service = serde_json::from_str::<Value>(json).unwrap().typed();
         let rows = [row(&service, 5_000_000_000)];
@@ -260,6 +282,8 @@ Secrets:
   Source:        a
   Owner:         0:0
   Mode:          0444
+Match:
+ - untrusted:tier=a.*
 Claim required:  false
 Open to users:   1000 1001
 Created at:      1970-01-01 00:00:00 +0000 utc

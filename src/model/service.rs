@@ -9,6 +9,7 @@ use super::grant::Grants;
 use super::id::Id;
 use super::label::Labels;
 use super::name::ServiceName;
+use super::selector::Selectors;
 use super::timestamp::Timestamp;
 
 /// SHA-256 of the token that a container of the service must bring, in lower-case hex.
@@ -78,9 +79,15 @@ pub struct Service {
     /// What its containers get.
     #[serde(default)]
     pub grants: Grants,
+    /// By which a container is this service that claims none.
+    #[serde(default, skip_serializing_if = "Selectors::is_empty")]
+    pub selectors: Selectors,
     /// Asked of every container that claims to be this service, when set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub require_claim: Option<TokenHash>,
+    /// Whether its containers get [`CREDENTIALS_VARIABLE`](super::CREDENTIALS_VARIABLE) in their environment.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub credentials: bool,
     /// The users, besides root, whose own (rootless) containers may be this service; by default nobody.
     #[serde(default, skip_serializing_if = "Users::is_empty")]
     pub users: Users,
@@ -115,5 +122,13 @@ mod tests {
     fn who_is_removed_and_added_is_there() {
         let changed = users(&[1, 2]).unwrap().changed(&users(&[1, 2]).unwrap(), &users(&[2, 3]).unwrap()).unwrap();
         assert_eq!(changed, users(&[2, 3]).unwrap());
+    }
+
+    #[test]
+    fn what_was_written_before_there_were_selectors_is_read_and_written_as_it_was() {
+        let old = r#"{"id":"auweyvbzdjmkcqtanjez0nkl0","name":"web","labels":{},"grants":[],"created":1,"updated":2,"index":3}"#;
+        let service: Service = serde_json::from_str(old).unwrap();
+        assert!(service.selectors.is_empty());
+        assert_eq!(serde_json::to_string(&service).unwrap(), old);
     }
 }

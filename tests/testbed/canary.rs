@@ -42,8 +42,12 @@ impl Canary {
         &self.value
     }
 
+    /// One pass, by the first bytes of all forms: engines have many files.
     pub fn is_in(&self, bytes: &[u8]) -> bool {
-        self.forms.iter().any(|form| bytes.windows(form.len()).any(|window| window == form))
+        let mut begins = [false; 256];
+        self.forms.iter().for_each(|form| begins[usize::from(form[0])] = true);
+        let mut places = bytes.iter().enumerate().filter(|&(_, &byte)| begins[usize::from(byte)]);
+        places.any(|(at, _)| self.forms.iter().any(|form| bytes[at..].starts_with(form)))
     }
 
     /// Fails if any file below `directories` holds it, or is called like it; links are not followed.

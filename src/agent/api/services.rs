@@ -12,11 +12,14 @@ use super::error::ApiError;
 use super::filters::Filters;
 use super::versions::changed;
 use super::{Api, Call};
-use crate::agent::catalog::{CatalogError, ServiceChange};
+use crate::agent::catalog::{CatalogError, NewService, ServiceChange};
 use crate::agent::clock::{now, rfc3339};
-use crate::agent::delivery::{Delivery, Scope};
+use crate::agent::delivery::{Delivery, Scope, check_selectors};
 use crate::agent::events::Kind;
-use crate::model::{Grant, Grants, Labels, Mode, ModelError, Owner, SecretName, Service, ServiceName, Target, Users};
+use crate::model::{
+    Grant, Grants, Labels, Mode, ModelError, Owner, SecretName, Selector, Selectors, Service, ServiceName, Target,
+    Users,
+};
 use crate::seal::new_token;
 
 /// One grant as it is written in JSON: all but the source may be missing.
@@ -40,8 +43,12 @@ struct CreateForm {
     labels: BTreeMap<String, String>,
     #[serde(default)]
     secrets: Vec<GrantForm>,
+    #[serde(default, rename = "Match")]
+    selectors: Vec<String>,
     #[serde(default)]
     require_claim: bool,
+    #[serde(default)]
+    credentials: bool,
     #[serde(default)]
     users: Users,
 }
@@ -55,6 +62,9 @@ struct UpdateForm {
     secret_rm: Vec<String>,
     label_add: BTreeMap<String, String>,
     label_rm: Vec<String>,
+    match_add: Vec<String>,
+    match_rm: Vec<String>,
+    credentials: Option<bool>,
     user_add: Users,
     user_rm: Users,
 }
@@ -93,6 +103,12 @@ fn grants(forms: Vec<GrantForm>) -> Result<Vec<Grant>, ModelError> {
     forms.into_iter().map(Grant::try_from).collect()
 }
 
+fn selectors(texts: Vec<String>) -> Result<Vec<Selector>, ApiError> {
+    let selectors = texts.iter().map(|text| Selector::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    check_selectors(&selectors)?;
+    Ok(selectors)
+}
+
 /// `POST /services/create`.
 pub(super) async fn create(api: &Api, call: Call) -> Result<Answer, ApiError> {
     let peer = call.peer;
@@ -100,12 +116,13 @@ pub(super) async fn create(api: &Api, call: Call) -> Result<Answer, ApiError> {
     let name = ServiceName::parse(&form.name)?;
     let labels = Labels::try_from(form.labels)?;
     let grants = Grants::try_from(grants(form.secrets)?)?;
+    let selectors = Selectors::try_from(selectors(form.selectors)?)?;
     let claim = form.require_claim.then(new_token).transpose().map_err(CatalogError::from)?;
-    let (token, hash) = claim.unzip();
-    let users = form.users;
-    let service =
-        api.blocking(move |catalog| Ok(catalog.create_service(name, labels, grants, hash, users, now())?)).await?;
-    note(api, "create", peer, &service);
+    let (token, require_claim) = claim.unzip();
+    let (credentials, users) = (form.credentials, form.users);
+    let new = NewService { name, labels, grants, selectors, require_claim, credentials, users };
+    let service = api.blocking(move |catalog| Ok(catalog.create_service(new, now())?)).await?;
+    note(api, "create", peer, &service).await;
     let made = match token {
         Some(token) => json!({ "ID": service.id, "Claim": token }),
         None => json!({ "ID": service.id }),
@@ -144,6 +161,9 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
         secret_rm: form.secret_rm,
         label_add: Labels::try_from(form.label_add)?,
         label_rm: form.label_rm,
+        match_add: selectors(form.match_add)?,
+        match_rm: form.match_rm,
+        credentials: form.credentials,
         user_add: form.user_add,
         user_rm: form.user_rm,
     };
@@ -156,7 +176,7 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
             })
         })
         .await?;
-    note(api, "update", peer, &service);
+    note(api, "update", peer, &service).await;
     let mut updated = shape(&service);
     updated["Containers"] = json!(outcomes);
     Ok(Answer::json(StatusCode::OK, &updated))
@@ -172,7 +192,7 @@ pub(super) async fn remove(api: &Api, reference: &str, call: Call) -> Result<Ans
             changed(&deliveries, catalog, live.then_some(&scope), || catalog.remove_service(&reference))
         })
         .await?;
-    note(api, "remove", call.peer, &service);
+    note(api, "remove", call.peer, &service).await;
     Ok(Answer::nothing())
 }
 
@@ -198,7 +218,9 @@ fn shape(service: &Service) -> Value {
         "Name": service.name,
         "Labels": service.labels.as_map(),
         "Secrets": service.grants.as_slice().iter().map(GrantForm::from).collect::<Vec<_>>(),
+        "Match": service.selectors,
         "RequireClaim": service.require_claim.is_some(),
+        "Credentials": service.credentials,
         "Users": service.users,
         "CreatedAt": rfc3339(service.created),
         "UpdatedAt": rfc3339(service.updated),
@@ -226,7 +248,9 @@ fn container(delivery: &Delivery) -> Value {
     })
 }
 
-fn note(api: &Api, action: &'static str, peer: crate::sys::linux::peer::Peer, service: &Service) {
+/// Who watches may use the device.
+async fn note(api: &Api, action: &'static str, peer: crate::sys::linux::peer::Peer, service: &Service) {
+    api.refresh_devices().await;
     api.note(Kind::Service, action, peer, service.id.as_str(), service.name.as_str());
 }
 

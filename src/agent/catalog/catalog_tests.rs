@@ -29,14 +29,8 @@ fn create(catalog: &Catalog, text: &str) -> Result<SecretInfo, CatalogError> {
 fn serve(catalog: &Catalog, service: &str, grants: &[&str]) -> Result<Service, CatalogError> {
     let grants = grants.iter().map(|text| Grant::parse(text).unwrap()).collect::<Vec<_>>();
     let grants = Grants::try_from(grants).unwrap();
-    catalog.create_service(
-        ServiceName::parse(service).unwrap(),
-        Labels::default(),
-        grants,
-        None,
-        Default::default(),
-        NOW,
-    )
+    let new = NewService { grants, ..NewService::named(ServiceName::parse(service).unwrap()) };
+    catalog.create_service(new, NOW)
 }
 
 fn authorized(service: &Service) -> Authorized {
@@ -208,7 +202,6 @@ fn updates_remove_before_they_add_and_keep_sequence() {
         secret_add: vec![Grant::parse("source=s,target=/etc/s").unwrap()],
         secret_rm: vec!["s".into(), "never-granted".into()],
         label_add: Labels::parse(["a=1", "b=2"]).unwrap(),
-        label_rm: Vec::new(),
         ..ServiceChange::default()
     };
     let stale = said(catalog.update_service("web", Some(service.index + 1), &change, LATER));

@@ -1,6 +1,40 @@
-//! What an update changes in a service.
+//! What a new service is made of, and what an update changes in one.
 
-use crate::model::{Grant, Labels, Users};
+use crate::model::{Grant, Grants, Labels, Selector, Selectors, ServiceName, TokenHash, Users};
+
+/// A service to be made.
+#[derive(Debug, Clone)]
+pub struct NewService {
+    /// The name.
+    pub name: ServiceName,
+    /// Labels, for the user's own use.
+    pub labels: Labels,
+    /// What its containers get.
+    pub grants: Grants,
+    /// By which a container is this service that claims none.
+    pub selectors: Selectors,
+    /// Asked of every container that claims to be this service, when set.
+    pub require_claim: Option<TokenHash>,
+    /// Whether its containers get `$CREDENTIALS_DIRECTORY`.
+    pub credentials: bool,
+    /// The users, besides root, whose own containers may be it.
+    pub users: Users,
+}
+
+impl NewService {
+    /// A service of this name, without anything else.
+    pub fn named(name: ServiceName) -> Self {
+        Self {
+            name,
+            labels: Labels::default(),
+            grants: Grants::default(),
+            selectors: Selectors::default(),
+            require_claim: None,
+            credentials: false,
+            users: Users::default(),
+        }
+    }
+}
 
 /// A change to a service: removals happen before additions, as in Docker, so one update can move a secret's target.
 #[derive(Debug, Clone, Default)]
@@ -13,6 +47,12 @@ pub struct ServiceChange {
     pub label_add: Labels,
     /// Keys of labels to drop.
     pub label_rm: Vec<String>,
+    /// Selectors to add.
+    pub match_add: Vec<Selector>,
+    /// Selectors to drop, by key or as they are written.
+    pub match_rm: Vec<String>,
+    /// Whether its containers get `$CREDENTIALS_DIRECTORY`; none: as before.
+    pub credentials: Option<bool>,
     /// Users to open the service to.
     pub user_add: Users,
     /// Users to close it to; one that it is not open to is no error.

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 
 use crate::agent::autolock::Locked;
 use crate::agent::catalog::CatalogError;
+use crate::agent::docker::DockerError;
 use crate::deliver::DeliverError;
-use crate::model::{escaped, escaped_line};
+use crate::model::{ServiceName, escaped, escaped_line};
 use crate::policy::Refusal;
 use crate::wire::ChannelError;
 
+use super::PatternError;
 use super::users::UserLimits;
 
 /// Why a delivery was refused or could not be made.
@@ -39,6 +41,12 @@ pub enum DeliveryError {
     Locked(Locked),
     /// There is no such service.
     NoService(String),
+    /// Docker does not say which service it is.
+    Docker(DockerError),
+    /// The selectors of several services hold for the container.
+    TwoSelected(Vec<ServiceName>),
+    /// A selector cannot be used.
+    Pattern(PatternError),
     /// Policy says no.
     Refused(Refusal),
     /// Another container of the same id and bundle is running and holds secrets.
@@ -101,6 +109,16 @@ impl fmt::Display for DeliveryError {
                 escaped(name),
                 escaped(name)
             ),
+            Self::Docker(error) => write!(f, "{error}"),
+            Self::TwoSelected(names) => {
+                let names: Vec<&str> = names.iter().map(ServiceName::as_str).collect();
+                write!(
+                    f,
+                    "the container is of several services by their selectors ({}); select more narrowly with `runsecrets service update --match`",
+                    names.join(", ")
+                )
+            }
+            Self::Pattern(cause) => write!(f, "{cause}"),
             Self::Refused(refusal) => write!(f, "{refusal}"),
             Self::Occupied(id) => write!(
                 f,
@@ -156,6 +174,12 @@ impl From<CatalogError> for DeliveryError {
     }
 }
 
+impl From<PatternError> for DeliveryError {
+    fn from(error: PatternError) -> Self {
+        Self::Pattern(error)
+    }
+}
+
 impl From<DeliverError> for DeliveryError {
     fn from(error: DeliverError) -> Self {
         Self::Deliver(error)
@@ -165,5 +189,11 @@ impl From<DeliverError> for DeliveryError {
 impl From<Refusal> for DeliveryError {
     fn from(error: Refusal) -> Self {
         Self::Refused(error)
+    }
+}
+
+impl From<DockerError> for DeliveryError {
+    fn from(error: DockerError) -> Self {
+        Self::Docker(error)
     }
 }

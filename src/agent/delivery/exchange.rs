@@ -60,6 +60,7 @@ impl Deliveries {
                     self.emit("refuse", &id, asker.peer.uid, &attributes);
                 })
             }
+            (HookRequest::Environment(request), _) => Ok(channel.send(&self.environment(&asker.peer, &request)?, &[])?),
             (HookRequest::Withdraw { container, bundle }, _) => {
                 let made = self.withdraw(&Key { uid: asker.peer.uid, id: container, bundle: PathBuf::from(bundle) });
                 Ok(channel.send(&AgentReply::Withdrawn { made }, &[])?)
@@ -85,7 +86,9 @@ impl Deliveries {
         may_speak_for(peer, whose.as_ref())?;
         may_label(peer, request.mount_label.as_deref())?;
         let catalog = self.lock.catalog()?;
-        let Some(claim) = claim(peer, &request)? else { return Ok(channel.send(&AgentReply::Nothing, &[])?) };
+        let Some(claim) = identity::claim(&catalog, &request, peer, &self.docker)? else {
+            return Ok(channel.send(&AgentReply::Nothing, &[])?);
+        };
         let service = service(&catalog, &claim, peer)?;
         let authorized = authorize(peer, whose.as_ref(), &request.container, &claim, &service, token_matches)?;
         let key = Key { uid: peer.uid, id: request.container.clone(), bundle: PathBuf::from(&request.bundle) };
@@ -241,19 +244,16 @@ fn unexpected(message: HookRequest) -> DeliveryError {
     }
 }
 
-/// The container's claim. Nothing is found out for a user's container that makes none: engines are asked for root only.
-fn claim(peer: &Peer, request: &Deliver) -> Result<Option<Claim>, DeliveryError> {
-    if peer.uid == 0 { identity::claim(request) } else { Ok(request.claim.clone()) }
-}
-
-/// The claimed service, by its whole name: what else the catalog would take for it (an id, a prefix) is no claim.
-fn service(catalog: &Catalog, claim: &Claim, peer: &Peer) -> Result<Service, DeliveryError> {
+/// The claimed service, by its whole name: what else the catalog would take for it (an id, a prefix) is no claim. To a user,
+/// one that is not there is as one that is closed.
+pub(super) fn service(catalog: &Catalog, claim: &Claim, peer: &Peer) -> Result<Service, DeliveryError> {
     let name = &claim.service;
     let found = catalog.service(name.as_str()).ok().filter(|service| service.name.folded() == name.folded());
-    found.ok_or_else(|| match peer.uid {
-        0 => DeliveryError::NoService(name.to_string()),
-        uid => Refusal::NotOpen { service: name.clone(), uid }.into(),
-    })
+    match (found, peer.uid) {
+        (None, 0) => Err(DeliveryError::NoService(name.to_string())),
+        (Some(service), uid) if uid == 0 || service.users.contain(uid) => Ok(service),
+        (_, uid) => Err(Refusal::NotOpen { service: name.clone(), uid }.into()),
+    }
 }
 
 /// What the hook sees in the container, into which it may need to be let.

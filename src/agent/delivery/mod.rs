@@ -4,7 +4,9 @@
 //! | file | what |
 //! |---|---|
 //! | `exchange` | a hook connection, from request to record |
+//! | `environment` | what a service wants in a container's environment, for the wrapper |
 //! | `identity` | which service a container is, where it does not say |
+//! | `selectors` | which service an engine's annotations make of it |
 //! | `held` | the containers that hold secrets, and what is left of those that did |
 //! | `live` | changes to containers that run |
 //! | `superseded` | the old one, while somebody may still be reading it |
@@ -14,6 +16,7 @@
 //! | `users` | containers of other users than root: whose they are, and their part of the room |
 //! | `error` | refusals, in words for the operator |
 
+mod environment;
 mod error;
 mod exchange;
 mod gone;
@@ -22,6 +25,7 @@ mod identity;
 mod live;
 mod reaper;
 mod record;
+mod selectors;
 mod superseded;
 mod users;
 
@@ -37,6 +41,7 @@ use crate::model::{ContainerId, Id, SecretName, ServiceName, Target, Timestamp};
 use crate::sys::linux::pidfd::MountNamespace;
 
 use super::autolock::Autolock;
+use super::docker::Docker;
 use super::events::Events;
 pub use error::DeliveryError;
 use gone::Lingering;
@@ -45,6 +50,7 @@ pub use live::Outcome;
 use reaper::Reaper;
 use record::Records;
 pub use record::Scope;
+pub use selectors::{PatternError, check as check_selectors};
 use superseded::Superseded;
 use users::Shares;
 pub use users::UserLimits;
@@ -98,6 +104,8 @@ pub struct Settings {
     pub size_limit: Option<u64>,
     /// The file systems that may be used, best first.
     pub filesystems: Vec<Protection>,
+    /// Who is asked for the labels of Docker's containers.
+    pub docker: Docker,
     /// What each user but root may have.
     pub users: UserLimits,
 }
@@ -120,6 +128,7 @@ pub struct Deliveries {
     /// Whoever replaces files: one at a time, so that versions arrive in their order.
     replacing: Mutex<()>,
     own_namespace: MountNamespace,
+    docker: Docker,
 }
 
 impl Deliveries {
@@ -155,6 +164,7 @@ impl Deliveries {
             superseded: Superseded::start()?,
             replacing: Mutex::default(),
             own_namespace,
+            docker: settings.docker.clone(),
         });
         deliveries.resume();
         deliveries.start_reaper()?;
