@@ -155,7 +155,7 @@ fn values(catalog: &Catalog) -> BTreeMap<String, Vec<u8>> {
     let service = catalog.create_service(NewService { grants, ..NewService::named(name) }, NOW).unwrap();
     let claim = Claim { service: service.name.clone(), route: ClaimRoute::Argument, token: None };
     let (peer, container) = (Peer { uid: 0, gid: 0, pid: 1 }, ContainerId::parse("c").unwrap());
-    let proof = authorize(&peer, &container, &claim, &service, token_matches).unwrap();
+    let proof = authorize(&peer, None, &container, &claim, &service, token_matches).unwrap();
     let open = |grant: &Grant| {
         let (secret, _, value) = catalog.open_value(&proof, grant).unwrap();
         (secret.name.to_string(), value.expose().to_vec())

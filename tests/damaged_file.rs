@@ -31,7 +31,7 @@ fn open(dir: &Path) -> Result<Everything, (Option<Status>, String)> {
     let service = catalog.service("web").map_err(failed)?;
     let claim = Claim { service: service.name.clone(), route: ClaimRoute::Argument, token: None };
     let (peer, container) = (Peer { uid: 0, gid: 0, pid: 1 }, ContainerId::parse("c1").unwrap());
-    let proof = authorize(&peer, &container, &claim, &service, token_matches).unwrap();
+    let proof = authorize(&peer, None, &container, &claim, &service, token_matches).unwrap();
     let value = |grant| catalog.open_value(&proof, grant).map(|(_, _, value)| value.expose().to_vec());
     let values = service.grants.as_slice().iter().map(value).collect::<Result<_, _>>().map_err(failed)?;
     Ok((catalog.secrets(), catalog.services(), values))

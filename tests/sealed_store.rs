@@ -43,7 +43,7 @@ fn values(catalog: &Catalog) -> Result<Vec<Vec<u8>>, CatalogError> {
     let service = catalog.service("web")?;
     let claim = Claim { service: service.name.clone(), route: ClaimRoute::Argument, token: None };
     let (peer, container) = (Peer { uid: 0, gid: 0, pid: 1 }, ContainerId::parse("c1").unwrap());
-    let proof = authorize(&peer, &container, &claim, &service, token_matches).unwrap();
+    let proof = authorize(&peer, None, &container, &claim, &service, token_matches).unwrap();
     let open = |grant| catalog.open_value(&proof, grant).map(|(_, _, value)| value.expose().to_vec());
     service.grants.as_slice().iter().map(open).collect()
 }

@@ -32,6 +32,8 @@ pub struct Config {
     pub secrets: Secrets,
     /// How secrets reach containers.
     pub delivery: Delivery,
+    /// Containers of other users than root.
+    pub rootless: Rootless,
     /// Where the root key comes from.
     pub root_key: RootKey,
     /// Whose containers are known by their labels.
@@ -155,6 +157,33 @@ impl Delivery {
     }
 }
 
+/// Containers of other users than root: what `podman` and `runc` start without privileges.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Rootless {
+    /// Whether there is a socket for them, `user.sock` (0666). Default false. A user gets the secrets only of services that
+    /// are open to it.
+    pub enabled: bool,
+    /// Who may use it, by name or number. Default: every user.
+    pub users: Option<Vec<UserText>>,
+    /// Connections of one user at one time. Default 16; 1 to 64.
+    pub connections: Bounded<1, 64>,
+    /// Containers of one user that hold secrets at one time. Default 64; 1 to 4096.
+    pub containers: Bounded<1, 4096>,
+    /// Bytes of RAM for them. Default 64 MiB; 64 KiB to 4 GiB.
+    pub bytes: Bounded<65_536, 4_294_967_296>,
+}
+
+/// A user, by name or number.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(untagged)]
+pub enum UserText {
+    /// The number.
+    Number(u32),
+    /// The name, looked up when the agent starts.
+    Name(String),
+}
+
 /// Where the root key comes from.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -251,6 +280,18 @@ impl Default for Cdi {
 impl Default for Api {
     fn default() -> Self {
         Self { group: "runsecrets".to_owned() }
+    }
+}
+
+impl Default for Rootless {
+    fn default() -> Self {
+        Self {
+            enabled: false,
+            users: None,
+            connections: Bounded::new(16),
+            containers: Bounded::new(64),
+            bytes: Bounded::new(67_108_864),
+        }
     }
 }
 

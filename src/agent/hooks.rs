@@ -125,7 +125,8 @@ impl Shared {
             warn!(%error, "cannot start a thread for the next hook");
         }
         if let Some(connection) = admit(connection, self.patience) {
-            self.deliveries.serve(connection);
+            // What went wrong has been said.
+            let _ = self.deliveries.serve(connection);
         }
     }
 }

@@ -60,14 +60,14 @@ pub struct Door {
 
 /// Writes at most one line in [`QUIET`] and counts the others.
 #[derive(Default)]
-struct Throttle {
+pub(super) struct Throttle {
     last: Option<Instant>,
     unsaid: u64,
 }
 
 impl Throttle {
     /// How many lines were left out since the last one, when it is time for one.
-    fn due(&mut self) -> Option<u64> {
+    pub(super) fn due(&mut self) -> Option<u64> {
         if self.last.is_some_and(|last| last.elapsed() < QUIET) {
             self.unsaid += 1;
             return None;

@@ -26,6 +26,7 @@ pub mod protected;
 pub mod rootkey;
 pub mod sockets;
 pub mod start;
+pub mod user_hooks;
 
 use std::io::Write;
 use std::path::Path;

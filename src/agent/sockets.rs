@@ -52,6 +52,17 @@ impl From<PathFault> for SocketError {
     }
 }
 
+/// Who may connect to a socket, by its mode; the door behind it asks the kernel again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Openness {
+    /// Its owner: 0600.
+    Owner,
+    /// And this group: 0660.
+    Group(u32),
+    /// Everybody: 0666.
+    Everybody,
+}
+
 /// The name of a socket of ours; the name goes when this is dropped.
 #[derive(Debug)]
 pub struct SocketName {
@@ -59,12 +70,12 @@ pub struct SocketName {
     inode: (u64, u64),
 }
 
-/// Makes the socket `path`, 0600 or, with a `group`, 0660 and that group's. The directory must be one that only we can
+/// Makes the socket `path`. The directory must be one that only we can
 /// change.
 ///
 /// # Errors
 /// See [`SocketError`].
-pub fn bind(path: PathBuf, group: Option<u32>) -> Result<(UnixListener, SocketName), SocketError> {
+pub fn bind(path: PathBuf, openness: Openness) -> Result<(UnixListener, SocketName), SocketError> {
     if path.as_os_str().len() > MAX_SOCKET_PATH {
         return Err(SocketError::PathTooLong(path));
     }
@@ -73,10 +84,14 @@ pub fn bind(path: PathBuf, group: Option<u32>) -> Result<(UnixListener, SocketNa
     let listener = UnixListener::bind(&path).map_err(PathFault::on("make the socket", &path))?;
     let inode = inode(&std::fs::symlink_metadata(&path).map_err(PathFault::on("look at", &path))?);
     let name = SocketName { path: path.clone(), inode };
-    if group.is_some() {
-        chown(&path, None, group).map_err(PathFault::on("give to its group", &path))?;
-    }
-    let mode = if group.is_some() { 0o660 } else { 0o600 };
+    let mode = match openness {
+        Openness::Owner => 0o600,
+        Openness::Group(group) => {
+            chown(&path, None, Some(group)).map_err(PathFault::on("give to its group", &path))?;
+            0o660
+        }
+        Openness::Everybody => 0o666,
+    };
     std::fs::set_permissions(&path, Permissions::from_mode(mode)).map_err(PathFault::on("set the mode of", &path))?;
     listener.set_nonblocking(true).map_err(PathFault::on("make non-blocking", &path))?;
     Ok((listener, name))
@@ -124,9 +139,9 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s");
         drop(UnixListener::bind(&path).unwrap());
-        let live = bind(path.clone(), None).unwrap();
+        let live = bind(path.clone(), Openness::Owner).unwrap();
         assert_eq!(std::fs::metadata(&path).unwrap().mode() & 0o7777, 0o600);
-        assert!(matches!(bind(path.clone(), None), Err(SocketError::InUse(_))));
+        assert!(matches!(bind(path.clone(), Openness::Owner), Err(SocketError::InUse(_))));
         drop(live);
         assert!(!path.exists());
     }
@@ -136,12 +151,12 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let (path, target) = (directory.path().join("s"), directory.path().join("target"));
         std::fs::write(&path, "kept").unwrap();
-        assert!(matches!(bind(path.clone(), None), Err(SocketError::NotOurs(_))));
+        assert!(matches!(bind(path.clone(), Openness::Owner), Err(SocketError::NotOurs(_))));
         assert_eq!(std::fs::read_to_string(&path).unwrap(), "kept");
         std::fs::remove_file(&path).unwrap();
         drop(UnixListener::bind(&target).unwrap());
         std::os::unix::fs::symlink(&target, &path).unwrap();
-        assert!(matches!(bind(path, None), Err(SocketError::NotOurs(_))));
+        assert!(matches!(bind(path, Openness::Owner), Err(SocketError::NotOurs(_))));
         assert!(target.exists());
     }
 
@@ -149,7 +164,7 @@ mod tests {
     fn a_name_that_someone_else_took_over_is_left_alone() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("s");
-        let bound = bind(path.clone(), None).unwrap();
+        let bound = bind(path.clone(), Openness::Owner).unwrap();
         std::fs::remove_file(&path).unwrap();
         std::fs::write(&path, "theirs").unwrap();
         drop(bound);

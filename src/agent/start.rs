@@ -16,8 +16,8 @@ use super::api::Api;
 use super::api::status::{Facts, Socket};
 use super::autolock::Autolock;
 use super::catalog::{CatalogError, Status};
-use super::config::{Bounded, Cdi, Config, ConfigError, DEFAULT_FILE, Limits};
-use super::delivery::{self, Deliveries, DeliveryError};
+use super::config::{Bounded, Cdi, Config, ConfigError, DEFAULT_FILE, Limits, UserText};
+use super::delivery::{self, Deliveries, DeliveryError, UserLimits};
 use super::devices::Devices;
 use super::docker::Docker;
 use super::events::Events;
@@ -28,9 +28,12 @@ use super::log::Log;
 use super::options::Options;
 use super::protected::{self, ProtectionError};
 use super::rootkey::{self, RootKeyError};
-use super::sockets::{self, SocketError};
+use super::sockets::{self, Openness, SocketError};
+use super::user_hooks::{Admittance, UserDoor};
 use super::{exit, notify};
+use crate::model::{HOOK_SOCKET, USER_SOCKET};
 use crate::store::{RedbStore, StoreError};
+use crate::sys::linux::process::user_id;
 
 /// Threads that wait for the disk.
 const DISK_THREADS: usize = 32;
@@ -141,6 +144,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         size_limit: config.delivery.size_limit.map(Bounded::get),
         filesystems: config.delivery.filesystems(),
         docker: Docker::new(config.docker.socket.clone()),
+        users: UserLimits { containers: config.rootless.containers.count(), bytes: config.rootless.bytes.get() },
     };
 
     let Cdi { file, hook: program } = &config.cdi;
@@ -150,8 +154,12 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     }
 
     let group = group(&config.api.group);
-    let (admin, _admin_name) = sockets::bind(run_dir.join("agent.sock"), group)?;
-    let (hook, _hook_name) = sockets::bind(run_dir.join("hook.sock"), None)?;
+    let openness = group.map_or(Openness::Owner, Openness::Group);
+    let (admin, _admin_name) = sockets::bind(run_dir.join("agent.sock"), openness)?;
+    let (hook, _hook_name) = sockets::bind(run_dir.join(HOOK_SOCKET), Openness::Owner)?;
+    let rootless = &config.rootless;
+    let users = rootless.enabled.then(|| sockets::bind(run_dir.join(USER_SOCKET), Openness::Everybody)).transpose()?;
+    let (users, _users_name) = users.unzip();
     let facts = facts(options, &config, memory);
 
     let runtime = runtime().map_err(StartError::Runtime)?;
@@ -166,9 +174,12 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         let threads = config.limits.hook_connections.count();
         let hooks = HookDoor::open(hook, deliveries.clone(), threads, config.limits.hook_seconds.seconds());
         let hooks = hooks.map_err(StartError::Runtime)?;
+        let admittance = admittance(&config);
+        let users = users.map(|users| UserDoor::open(users, deliveries.clone(), admittance)).transpose();
+        let doors = (hooks, users.map_err(StartError::Runtime)?);
         let api = Arc::new(Api { lock, deliveries, events, devices, facts, kept_versions, body_time, stop });
         let admission = group.map_or(Admission::RootOnly, Admission::Group);
-        serve(&config.limits, api, (admin, admission), hooks, stopper).await
+        serve(&config.limits, api, (admin, admission), doors, stopper).await
     })?;
     // A thread that still waits for a disk or a hook is not waited for.
     runtime.shutdown_background();
@@ -200,7 +211,11 @@ fn facts(options: &Options, config: &Config, memory: Hardened) -> Facts {
         config_file: Some(read).filter(|file| file.exists()),
         state_dir: config.paths.state_dir.clone(),
         run_dir: config.paths.run_dir.clone(),
-        sockets: ["agent.sock", "hook.sock"].map(|name| Socket::as_made(&config.paths.run_dir, name)).into(),
+        sockets: ["agent.sock", HOOK_SOCKET]
+            .into_iter()
+            .chain(config.rootless.enabled.then_some(USER_SOCKET))
+            .map(|name| Socket::as_made(&config.paths.run_dir, name))
+            .collect(),
         swap_allowed: config.delivery.allow_swap,
         memory,
     }
@@ -224,6 +239,30 @@ fn group(name: &str) -> Option<u32> {
     }
 }
 
+/// Who may come in by `user.sock`. A name that nobody has lets nobody in.
+fn admittance(config: &Config) -> Admittance {
+    let limits = &config.rootless;
+    let number = |user: &UserText| match user {
+        UserText::Number(uid) => Some(*uid),
+        UserText::Name(name) => match user_id(name) {
+            Ok(Some(uid)) => Some(uid),
+            Ok(None) => {
+                warn!(user = name, "rootless.users: no such user");
+                None
+            }
+            Err(error) => {
+                warn!(user = name, %error, "rootless.users: cannot look the user up");
+                None
+            }
+        },
+    };
+    Admittance {
+        users: limits.users.as_ref().map(|users| users.iter().filter_map(number).collect()),
+        connections: limits.connections.count(),
+        patience: config.limits.hook_seconds.seconds(),
+    }
+}
+
 fn runtime() -> io::Result<Runtime> {
     Builder::new_multi_thread()
         .worker_threads(2)
@@ -238,7 +277,7 @@ async fn serve(
     limits: &Limits,
     api: Arc<Api>,
     (admin, admins): (UnixListener, Admission),
-    hooks: HookDoor,
+    (hooks, users): (HookDoor, Option<UserDoor>),
     stopper: watch::Sender<bool>,
 ) -> Result<(), StartError> {
     let admin = tokio::net::UnixListener::from_std(admin).map_err(StartError::Runtime)?;
@@ -262,6 +301,10 @@ async fn serve(
         admin.keep(stop, patience, |stream, peer, place| listen::serve_api(&api, limits, stream, peer, place)),
     );
     // A thread that does not end in time is left to the end of the process.
-    let _ = tokio::task::spawn_blocking(move || hooks.close(patience)).await;
+    let closing = move || {
+        hooks.close(patience);
+        users.map(|users| users.close(patience))
+    };
+    let _ = tokio::task::spawn_blocking(closing).await;
     Ok(())
 }

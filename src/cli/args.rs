@@ -8,6 +8,7 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::error::CliError;
 use crate::model::{Grant, HOOK, Labels, ModelError, RUN_DIR, Selector, ServiceName};
+use crate::sys::linux::process::user_id;
 
 /// The environment variable that moves the run directory.
 const RUN_DIR_VARIABLE: &str = "RUNSECRETS_RUN_DIR";
@@ -282,6 +283,9 @@ pub(super) struct ServiceCreate {
     /// Set $CREDENTIALS_DIRECTORY to /run/secrets in containers, for programs that look there
     #[arg(long)]
     pub(super) credentials: bool,
+    /// Open it to the own (rootless) containers of a user: NAME or UID
+    #[arg(long = "user", value_name = "USER", value_parser = user)]
+    pub(super) users: Vec<u32>,
 }
 
 /// `service rm`.
@@ -319,6 +323,12 @@ pub(super) struct ServiceUpdate {
     /// Set $CREDENTIALS_DIRECTORY in containers that start from now on, or not
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) credentials: Option<bool>,
+    /// Open it to the own (rootless) containers of a user: NAME or UID
+    #[arg(long = "user-add", value_name = "USER", value_parser = user)]
+    pub(super) user_add: Vec<u32>,
+    /// Close it to a user
+    #[arg(long = "user-rm", value_name = "USER", value_parser = user)]
+    pub(super) user_rm: Vec<u32>,
     /// Name, id or beginning of the id
     #[arg(value_name = "SERVICE")]
     pub(super) service: String,
@@ -403,6 +413,14 @@ pub(super) struct Filter {
 fn filter(text: &str) -> Result<Filter, &'static str> {
     let (name, value) = text.split_once('=').ok_or("bad format of filter (expected name=value)")?;
     Ok(Filter { name: name.trim().to_lowercase(), value: value.trim().to_owned() })
+}
+
+fn user(text: &str) -> Result<u32, String> {
+    match user_id(text) {
+        Ok(Some(uid)) => Ok(uid),
+        Ok(None) => Err("there is no such user; give a name or a number".to_owned()),
+        Err(cause) => Err(format!("cannot look the user up: {cause}; give a number")),
+    }
 }
 
 fn label(text: &str) -> Result<String, ModelError> {

@@ -53,6 +53,9 @@ Match:
  - {{.}}
 {{- end }}{{ end }}
 Claim required:  {{.RequireClaim}}
+{{- if .Users }}
+Open to users:  {{range .Users}} {{.}}{{end}}
+{{- end }}
 {{- if .Credentials }}
 Credentials:     {{.Credentials}}
 {{- end }}
@@ -98,6 +101,8 @@ pub(super) struct Create<'a> {
     pub(super) require_claim: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) credentials: bool,
+    #[serde(skip_serializing_if = "<[u32]>::is_empty")]
+    pub(super) users: &'a [u32],
 }
 
 /// The body of `POST …/services/{ref}/update`.
@@ -113,6 +118,10 @@ pub(super) struct Update<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) credentials: Option<bool>,
     pub(super) live: bool,
+    #[serde(skip_serializing_if = "<[u32]>::is_empty")]
+    pub(super) user_add: &'a [u32],
+    #[serde(skip_serializing_if = "<[u32]>::is_empty")]
+    pub(super) user_rm: &'a [u32],
 }
 
 /// Runs one of them.
@@ -140,6 +149,7 @@ fn create(arguments: &ServiceCreate, agent: &Agent, report: &mut Report) -> Resu
         selectors: &arguments.selectors,
         require_claim: arguments.require_claim,
         credentials: arguments.credentials,
+        users: &arguments.users,
     };
     let made = agent.post("/runsecrets/v1/services/create", serde_json::to_vec(&body).unwrap_or_default())?;
     report.line(made.text_of("ID"));
@@ -205,6 +215,8 @@ fn update(arguments: &ServiceUpdate, agent: &Agent, report: &mut Report) -> Resu
         match_add: &arguments.match_add,
         match_rm: &arguments.match_rm,
         credentials: arguments.credentials,
+        user_add: &arguments.user_add,
+        user_rm: &arguments.user_rm,
         live: arguments.live.live,
     };
     let path = path("service", SERVICES, &arguments.service)? + "/update";
@@ -255,6 +267,7 @@ mod tests {
     fn pretty_and_table_have_one_line_a_fact() {
         let json = r#"{"ID":"auweyvbzdjmkcqtanjez0nkl0","Name":"web","Labels":{"k":"v"},"Secrets":[{"Source":"a",
             "Target":"/run/secrets/a","UID":"0","GID":"0","Mode":"0444"}],"Match":["untrusted:tier=a.*"],"RequireClaim":false,"Credentials":false,
+            "Users":[1000,1001],
             "CreatedAt":"1970-01-01T00:00:00Z","UpdatedAt":"1970-01-01T00:00:00Z","Version":{"Index":3}}"#;
         let service = serde_json::from_str::<Value>(json).unwrap().typed();
         let rows = [row(&service, 5_000_000_000)];
@@ -274,6 +287,7 @@ Secrets:
 Match:
  - untrusted:tier=a.*
 Claim required:  false
+Open to users:   1000 1001
 Created at:      1970-01-01 00:00:00 +0000 utc
 Updated at:      1970-01-01 00:00:00 +0000 utc
 ";

@@ -85,6 +85,8 @@ pub enum DeliverError {
         /// The number in the container.
         id: u32,
     },
+    /// What has to be mounted in a user's container comes with its next start.
+    NextStart,
     /// The kernel's list of a process's mounts or ids is not as documented.
     Kernel {
         /// What was being read.
@@ -164,6 +166,9 @@ impl fmt::Display for DeliverError {
             Self::UnmappedOwner { what, id } => write!(
                 f,
                 "{what} {id} has no place in the container's user namespace; choose one that its id mappings cover"
+            ),
+            Self::NextStart => f.write_str(
+                "a user's container gets this when it is started the next time: the agent mounts nothing in it while it runs",
             ),
             Self::Kernel { what, cause } => write!(f, "cannot read {what}: {cause}; is /proc mounted?"),
             Self::TooLarge { needed, allowed } => write!(

@@ -1,6 +1,7 @@
 //! `createRuntime`: from the runtime's state to mounts in the container.
 
 use std::collections::BTreeMap;
+use std::io;
 use std::os::fd::AsFd;
 use std::path::Path;
 
@@ -45,18 +46,37 @@ pub(super) fn deliver(arguments: &Arguments) -> Result<(), HookError> {
     agent.tell(&HookRequest::Deliver(request), &[init.as_fd()])?;
     trace.step("claim");
 
-    enter(&init, &rootfs(bundle, &config)?)
+    enter(&agent, &init, &rootfs(bundle, &config)?)
         .and_then(|rootfs| attach(&agent, &rootfs, &mut trace))
         .inspect_err(|error| agent.lament(error))
 }
 
 /// Enters the container's mount namespace, and opens its root file system there: by the path that the runtime uses, from
 /// the root that the runtime has (a runtime in a chroot has another one than the namespace).
-fn enter(init: &Process, rootfs: &Path) -> Result<Dir, HookError> {
-    let root = init.root().map_err(|cause| HookError::Init { pid: init.pid(), cause })?;
-    init.enter_mount_namespace().map_err(|cause| HookError::Enter { cause })?;
-    let opened = Dir::from(root).directory_in_root(rootfs);
+fn enter(agent: &Agent, init: &Process, rootfs: &Path) -> Result<Dir, HookError> {
+    let failed = |cause| HookError::Enter { cause };
+    let root = match init.root() {
+        // A user's crun forbids to look at it. The agent may, and has made sure that it is not in a namespace of others.
+        Err(cause) if is_denied(&cause) => {
+            agent.namespaces()?.enter().map_err(failed)?;
+            Dir::root(Path::new("/")).map_err(failed)?
+        }
+        root => {
+            let root = root.map_err(|cause| HookError::Init { pid: init.pid(), cause })?;
+            enter_namespaces(init).map_err(failed)?;
+            Dir::from(root)
+        }
+    };
+    let opened = root.directory_in_root(rootfs);
     opened.map_err(|cause| HookError::Rootfs { path: rootfs.to_owned(), cause })
+}
+
+/// A user that is nobody special enters by the container's user namespace, which is the user's own.
+fn enter_namespaces(init: &Process) -> io::Result<()> {
+    match init.enter_mount_namespace() {
+        Err(cause) if is_denied(&cause) => init.enter_user_and_mount_namespace(),
+        other => other,
+    }
 }
 
 /// Asks for the mounts of a claim that has been made, and attaches them. In the container's mount namespace.
@@ -106,5 +126,14 @@ fn container_init(state: &State) -> Result<Process, HookError> {
 fn refuse_shared_mount_namespace(init: &Process) -> Result<(), HookError> {
     let failed = |cause| HookError::Init { pid: init.pid(), cause };
     let own = MountNamespace::own().map_err(failed)?;
-    if init.mount_namespace().map_err(failed)? == own { Err(HookError::SharedMountNamespace) } else { Ok(()) }
+    match init.mount_namespace() {
+        // Where it may not be looked at, the agent looks.
+        Err(cause) if is_denied(&cause) => Ok(()),
+        Ok(namespace) if namespace == own => Err(HookError::SharedMountNamespace),
+        other => other.map(drop).map_err(failed),
+    }
+}
+
+fn is_denied(cause: &io::Error) -> bool {
+    cause.kind() == io::ErrorKind::PermissionDenied
 }

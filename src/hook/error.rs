@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::deliver::DeliverError;
-use crate::model::{ModelError, escaped};
+use crate::model::{ModelError, USER_SOCKET, escaped};
 use crate::oci::OciError;
 use crate::wire::ChannelError;
 
@@ -86,8 +86,13 @@ impl fmt::Display for HookError {
             }
             Self::Connect { path, cause } => write!(
                 f,
-                "cannot reach the agent at '{}': {cause}; start it with `systemctl start runsecrets-agent`",
-                escaped(&path.to_string_lossy())
+                "cannot reach the agent at '{}': {cause}; {}",
+                escaped(&path.to_string_lossy()),
+                if path.ends_with(USER_SOCKET) {
+                    "users other than root need `enabled = true` in [rootless] of its configuration"
+                } else {
+                    "start it with `systemctl start runsecrets-agent`"
+                }
             ),
             Self::Impostor { path, uid } => write!(
                 f,

@@ -63,6 +63,10 @@ pub enum ModelError {
     SelectorKey(String),
     /// A service has more selectors than are allowed.
     TooManySelectors(usize),
+    /// A uid that no user has, or root's.
+    UserInvalid(u32),
+    /// A service is open to more users than are allowed.
+    TooManyUsers(usize),
 }
 
 impl fmt::Display for ModelError {
@@ -123,6 +127,12 @@ impl fmt::Display for ModelError {
                 escaped(second),
                 escaped(target)
             ),
+            Self::UserInvalid(uid) => {
+                write!(f, "invalid user {uid}: a uid from 1 to 4294967294 is expected; root may use every service")
+            }
+            Self::TooManyUsers(count) => {
+                write!(f, "{count} users for one service are more than the {} allowed", super::MAX_USERS)
+            }
             Self::TooManyGrants(count) => {
                 write!(
                     f,

@@ -2,3 +2,7 @@
 
 /// The agent's run directory, with its sockets.
 pub const RUN_DIR: &str = "/run/runsecrets";
+/// The socket in it for root's hooks.
+pub const HOOK_SOCKET: &str = "hook.sock";
+/// The socket in it for the hooks of other users, where the agent has one.
+pub const USER_SOCKET: &str = "user.sock";

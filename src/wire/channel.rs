@@ -16,7 +16,10 @@ use super::frame::{HEADER, WireError, body_length, decode, encode};
 
 /// A connection between a hook and the agent.
 #[derive(Debug)]
-pub struct Channel(UnixStream);
+pub struct Channel {
+    stream: UnixStream,
+    most_fds: usize,
+}
 
 /// An exchange broke off.
 #[derive(Debug)]
@@ -47,9 +50,14 @@ impl From<WireError> for ChannelError {
 }
 
 impl Channel {
-    /// Speaks over `stream`.
+    /// Speaks over `stream`, and takes as many descriptors with one message as there can be.
     pub fn new(stream: UnixStream) -> Self {
-        Self(stream)
+        Self { stream, most_fds: fds::MAX_FDS }
+    }
+
+    /// Speaks over `stream`, and cuts a peer off that sends more than one descriptor or two with one message.
+    pub fn taking_one(stream: UnixStream) -> Self {
+        Self { stream, most_fds: 1 }
     }
 
     /// Sends one message, and `fds` beside it.
@@ -57,12 +65,12 @@ impl Channel {
     /// # Errors
     /// See [`ChannelError`].
     pub fn send<T: Serialize>(&self, message: &T, fds: &[BorrowedFd<'_>]) -> Result<(), ChannelError> {
-        fds::send(&self.0, &encode(message)?, fds).map_err(ChannelError::Socket)
+        fds::send(&self.stream, &encode(message)?, fds).map_err(ChannelError::Socket)
     }
 
     /// Waits for the next message awake, for `patience` at the most; [`Channel::receive`] then waits asleep.
     pub fn expect_soon(&self, patience: Duration) {
-        fds::await_awake(&self.0, patience);
+        fds::await_awake(&self.stream, patience);
     }
 
     /// Receives one message and the descriptors beside it.
@@ -71,10 +79,10 @@ impl Channel {
     /// See [`ChannelError`].
     pub fn receive<T: DeserializeOwned>(&self) -> Result<(T, Vec<OwnedFd>), ChannelError> {
         let mut header = [0; HEADER];
-        let fds = fds::receive(&self.0, &mut header).map_err(ChannelError::Socket)?;
+        let fds = fds::receive(&self.stream, &mut header, self.most_fds).map_err(ChannelError::Socket)?;
         let mut body = vec![0; body_length(&header)?];
         // Descriptors come with the first byte of a frame: any that came later would be dropped by the kernel here.
-        io::Read::read_exact(&mut &self.0, &mut body).map_err(ChannelError::Socket)?;
+        io::Read::read_exact(&mut &self.stream, &mut body).map_err(ChannelError::Socket)?;
         Ok((decode(&body)?, fds))
     }
 }

@@ -20,6 +20,9 @@ pub enum HookRequest {
     Deliver(Deliver),
     /// What the container has mounted already.
     Surroundings(Surroundings),
+    /// The hook may not look at the container's first process, which a user's crun forbids to all but root: it asks for
+    /// the way in. Before [`HookRequest::Surroundings`], and for users only.
+    Namespaces,
     /// The answer to [`AgentReply::Lookup`]: ids as the container counts, in the order of the names.
     Owners {
         /// The user ids.
@@ -144,6 +147,8 @@ pub enum AgentReply {
         /// Group names.
         groups: Vec<String>,
     },
+    /// The user's own namespaces, in which the container is: the descriptors of the user and of the mount namespace.
+    Namespaces,
     /// Attach these; one descriptor each, in order.
     Mounts {
         /// The mounts.

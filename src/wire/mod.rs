@@ -8,6 +8,8 @@
 //! ```text
 //! hook                                    agent
 //! Deliver + pidfd                     ->
+//! Namespaces                          ->                    only a user's hook that cannot find the way in by itself
+//!                                     <-  Namespaces + fds  the container's user and mount namespace
 //! Surroundings                        ->
 //!                                     <-  Lookup            only if a grant names its owner by name
 //! Owners                              ->

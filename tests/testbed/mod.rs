@@ -10,6 +10,7 @@ pub mod rootfs;
 #[path = "../running_agent/mod.rs"]
 pub mod running_agent;
 pub mod runtime;
+pub mod user;
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,7 @@ pub use podman::Podman;
 pub use rootfs::Rootfs;
 use running_agent::{Agent, Place};
 pub use runtime::{Container, Runtime};
+pub use user::User;
 
 /// The hook's binary.
 pub const HOOK: &str = env!("CARGO_BIN_EXE_runsecrets-hook");

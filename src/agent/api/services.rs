@@ -18,6 +18,7 @@ use crate::agent::delivery::{Delivery, Scope, check_selectors};
 use crate::agent::events::Kind;
 use crate::model::{
     Grant, Grants, Labels, Mode, ModelError, Owner, SecretName, Selector, Selectors, Service, ServiceName, Target,
+    Users,
 };
 use crate::seal::new_token;
 
@@ -48,6 +49,8 @@ struct CreateForm {
     require_claim: bool,
     #[serde(default)]
     credentials: bool,
+    #[serde(default)]
+    users: Users,
 }
 
 #[derive(Deserialize)]
@@ -62,6 +65,8 @@ struct UpdateForm {
     match_add: Vec<String>,
     match_rm: Vec<String>,
     credentials: Option<bool>,
+    user_add: Users,
+    user_rm: Users,
 }
 
 impl TryFrom<GrantForm> for Grant {
@@ -114,7 +119,8 @@ pub(super) async fn create(api: &Api, call: Call) -> Result<Answer, ApiError> {
     let selectors = Selectors::try_from(selectors(form.selectors)?)?;
     let claim = form.require_claim.then(new_token).transpose().map_err(CatalogError::from)?;
     let (token, require_claim) = claim.unzip();
-    let new = NewService { name, labels, grants, selectors, require_claim, credentials: form.credentials };
+    let (credentials, users) = (form.credentials, form.users);
+    let new = NewService { name, labels, grants, selectors, require_claim, credentials, users };
     let service = api.blocking(move |catalog| Ok(catalog.create_service(new, now())?)).await?;
     note(api, "create", peer, &service).await;
     let made = match token {
@@ -158,6 +164,8 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
         match_add: selectors(form.match_add)?,
         match_rm: form.match_rm,
         credentials: form.credentials,
+        user_add: form.user_add,
+        user_rm: form.user_rm,
     };
     let (deliveries, live) = (api.deliveries.clone(), form.live != Some(false));
     let (service, outcomes) = api
@@ -213,6 +221,7 @@ fn shape(service: &Service) -> Value {
         "Match": service.selectors,
         "RequireClaim": service.require_claim.is_some(),
         "Credentials": service.credentials,
+        "Users": service.users,
         "CreatedAt": rfc3339(service.created),
         "UpdatedAt": rfc3339(service.updated),
         "Version": {"Index": service.index},
@@ -235,6 +244,7 @@ fn container(delivery: &Delivery) -> Value {
         "Secrets": secrets,
         "Protection": delivery.protection,
         "Bundle": delivery.bundle,
+        "User": delivery.uid,
     })
 }
 

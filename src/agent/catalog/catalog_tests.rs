@@ -36,7 +36,7 @@ fn serve(catalog: &Catalog, service: &str, grants: &[&str]) -> Result<Service, C
 fn authorized(service: &Service) -> Authorized {
     let claim = Claim { service: service.name.clone(), route: ClaimRoute::Argument, token: None };
     let peer = Peer { uid: 0, gid: 0, pid: 1 };
-    authorize(&peer, &ContainerId::parse("c1").unwrap(), &claim, service, token_matches).unwrap()
+    authorize(&peer, None, &ContainerId::parse("c1").unwrap(), &claim, service, token_matches).unwrap()
 }
 
 fn said<T>(result: Result<T, CatalogError>) -> (Status, String) {

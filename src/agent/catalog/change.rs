@@ -1,6 +1,6 @@
 //! What a new service is made of, and what an update changes in one.
 
-use crate::model::{Grant, Grants, Labels, Selector, Selectors, ServiceName, TokenHash};
+use crate::model::{Grant, Grants, Labels, Selector, Selectors, ServiceName, TokenHash, Users};
 
 /// A service to be made.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub struct NewService {
     pub require_claim: Option<TokenHash>,
     /// Whether its containers get `$CREDENTIALS_DIRECTORY`.
     pub credentials: bool,
+    /// The users, besides root, whose own containers may be it.
+    pub users: Users,
 }
 
 impl NewService {
@@ -29,6 +31,7 @@ impl NewService {
             selectors: Selectors::default(),
             require_claim: None,
             credentials: false,
+            users: Users::default(),
         }
     }
 }
@@ -50,4 +53,8 @@ pub struct ServiceChange {
     pub match_rm: Vec<String>,
     /// Whether its containers get `$CREDENTIALS_DIRECTORY`; none: as before.
     pub credentials: Option<bool>,
+    /// Users to open the service to.
+    pub user_add: Users,
+    /// Users to close it to; one that it is not open to is no error.
+    pub user_rm: Users,
 }

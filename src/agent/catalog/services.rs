@@ -19,7 +19,7 @@ impl Catalog {
     /// [`Status::Invalid`]: super::Status::Invalid
     /// [`Status::Store`]: super::Status::Store
     pub fn create_service(&self, new: NewService, now: Timestamp) -> Result<Service, CatalogError> {
-        let NewService { name, labels, grants, selectors, require_claim, credentials } = new;
+        let NewService { name, labels, grants, selectors, require_claim, credentials, users } = new;
         let _turn = self.turn();
         let mut resolved = Grants::default();
         let mut writing = self.begin(|index| {
@@ -35,6 +35,7 @@ impl Catalog {
             selectors,
             require_claim,
             credentials,
+            users,
             created: now,
             updated: now,
             index: writing.serial(),
@@ -72,6 +73,7 @@ impl Catalog {
             Ok(())
         })?;
         service.labels = changed_labels(&service.labels, change)?;
+        service.users = service.users.changed(&change.user_rm, &change.user_add)?;
         service.selectors = service.selectors.changed(&change.match_rm, &change.match_add)?;
         service.credentials = change.credentials.unwrap_or(service.credentials);
         service.updated = now;

@@ -21,7 +21,7 @@ impl Deliveries {
         let Some(claim) = identity::claim(&catalog, request, peer, &self.docker)? else {
             return Ok(AgentReply::Nothing);
         };
-        let service = exchange::service(&catalog, &claim)?;
+        let service = exchange::service(&catalog, &claim, peer)?;
         let variables = if service.credentials { vec![CREDENTIALS_VARIABLE.to_owned()] } else { Vec::new() };
         Ok(AgentReply::Environment { variables })
     }

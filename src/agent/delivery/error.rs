@@ -13,6 +13,7 @@ use crate::policy::Refusal;
 use crate::wire::ChannelError;
 
 use super::PatternError;
+use super::users::UserLimits;
 
 /// Why a delivery was refused or could not be made.
 #[derive(Debug)]
@@ -58,6 +59,18 @@ pub enum DeliveryError {
         has: String,
         /// The other.
         claims: String,
+    },
+    /// A user has as much of the agent's room as it may have.
+    TooMuch {
+        /// Who it is.
+        uid: u32,
+        /// How much that is.
+        limits: UserLimits,
+    },
+    /// A user's hook is in a user namespace that has no place for its container's root.
+    HookElsewhere {
+        /// Who it is.
+        uid: u32,
     },
     /// A value could not be opened.
     Catalog(CatalogError),
@@ -120,6 +133,15 @@ impl fmt::Display for DeliveryError {
                 "the container is service '{}' already and cannot be '{}' too; make one service with the grants of both",
                 escaped(has),
                 escaped(claims)
+            ),
+            Self::TooMuch { uid, limits } => write!(
+                f,
+                "uid {uid} may have secrets in {} containers and {} bytes of RAM at one time; stop one, or raise rootless.containers or rootless.bytes in the configuration",
+                limits.containers, limits.bytes
+            ),
+            Self::HookElsewhere { uid } => write!(
+                f,
+                "the hook of uid {uid} is in a user namespace that has no place for its container's root; run the runtime that starts the hook as that user"
             ),
             Self::Catalog(cause) => write!(f, "{cause}"),
             Self::Deliver(cause) => write!(f, "{cause}"),

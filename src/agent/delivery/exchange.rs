@@ -10,36 +10,41 @@ use crate::agent::clock;
 use crate::agent::events::Kind;
 use crate::deliver::DeliverError;
 use crate::deliver::linux::{Empty, FillPlan, Filled, IdMaps, Request, Room, Writable, owner_names, plan};
-use crate::model::{Claim, ContainerId, Grants, Service, escaped};
-use crate::policy::{Authorized, Peer, authorize};
+use crate::model::{Claim, ContainerId, Grants, Service, escaped, is_within};
+use crate::policy::{Authorized, Peer, Refusal, authorize, may_label, may_speak_for};
 use crate::seal::token_matches;
-use crate::sys::linux::peer;
+use crate::sys::linux::owner::Namespaces;
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{AgentReply, Channel, ChannelError, Deliver, HookRequest, MadePoint, Mount, PROTOCOL, Surroundings};
 
 use super::held::{Container, Held, Key, Reserved};
 use super::identity;
 use super::record::Record;
+use super::users::Asker;
 use super::{Delivered, Deliveries, Delivery, DeliveryError};
 
 impl Deliveries {
     /// Serves one hook connection to its end; blocks, for as long as the time-outs of `connection` allow.
-    pub fn serve(&self, connection: UnixStream) {
-        let peer = peer::credentials(&connection);
-        let channel = Channel::new(connection);
-        let served = peer.map_err(DeliveryError::Peer).and_then(|peer| {
-            let peer = Peer { uid: peer.uid, gid: peer.gid, pid: peer.pid };
-            self.converse(&channel, &peer)
-        });
-        if let Err(error) = served {
+    ///
+    /// # Errors
+    /// There is nothing left to do about it: the hook has been told, and it is in the log.
+    pub fn serve(&self, connection: UnixStream) -> Result<(), DeliveryError> {
+        let asker = Asker::of(&connection);
+        let channel = Channel::taking_one(connection);
+        let uid = asker.as_ref().map(|asker| asker.peer.uid).ok();
+        let served = asker.and_then(|asker| self.converse(&channel, &asker));
+        served.inspect_err(|error| {
             let reason = error.to_string();
-            tracing::warn!("{reason}");
+            match uid {
+                None | Some(0) => tracing::warn!("{reason}"),
+                Some(uid) => tracing::warn!(uid, "{reason}"),
+            }
             // The hook may be gone: then nobody is left to be told.
             let _ = channel.send(&AgentReply::Refused { reason }, &[]);
-        }
+        })
     }
 
-    fn converse(&self, channel: &Channel, peer: &Peer) -> Result<(), DeliveryError> {
+    fn converse(&self, channel: &Channel, asker: &Asker) -> Result<(), DeliveryError> {
         let received = match channel.receive() {
             // Nothing is asked: `runsecrets doctor` knocks, to see who is here.
             Err(ChannelError::Socket(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(()),
@@ -49,15 +54,15 @@ impl Deliveries {
             (HookRequest::Deliver(request), fds) => {
                 let id = request.container.clone();
                 let service = request.claim.as_ref().map_or_else(String::new, |claim| claim.service.to_string());
-                self.deliver(channel, peer, request, fds).inspect_err(|error| {
+                self.deliver(channel, asker, request, fds).inspect_err(|error| {
                     let reason = error.to_string();
                     let attributes = [("service", service.as_str()), ("reason", reason.as_str())];
-                    self.emit("refuse", &id, &attributes);
+                    self.emit("refuse", &id, asker.peer.uid, &attributes);
                 })
             }
-            (HookRequest::Environment(request), _) => Ok(channel.send(&self.environment(peer, &request)?, &[])?),
+            (HookRequest::Environment(request), _) => Ok(channel.send(&self.environment(&asker.peer, &request)?, &[])?),
             (HookRequest::Withdraw { container, bundle }, _) => {
-                let made = self.withdraw(&Key { id: container, bundle: PathBuf::from(bundle) });
+                let made = self.withdraw(&Key { uid: asker.peer.uid, id: container, bundle: PathBuf::from(bundle) });
                 Ok(channel.send(&AgentReply::Withdrawn { made }, &[])?)
             }
             _ => Err(DeliveryError::OutOfTurn),
@@ -67,7 +72,7 @@ impl Deliveries {
     fn deliver(
         &self,
         channel: &Channel,
-        peer: &Peer,
+        asker: &Asker,
         request: Deliver,
         fds: Vec<OwnedFd>,
     ) -> Result<(), DeliveryError> {
@@ -75,23 +80,28 @@ impl Deliveries {
             return Err(DeliveryError::Protocol(request.protocol));
         }
         let (process, started) = self.identify(fds)?;
-        let pid = process.pid();
+        let (pid, peer) = (process.pid(), &asker.peer);
+        let maps = IdMaps::of(&process)?;
+        let whose = asker.whose(&process, &maps)?;
+        may_speak_for(peer, whose.as_ref())?;
+        may_label(peer, request.mount_label.as_deref())?;
         let catalog = self.lock.catalog()?;
         let Some(claim) = identity::claim(&catalog, &request, peer, &self.docker)? else {
             return Ok(channel.send(&AgentReply::Nothing, &[])?);
         };
-        let service = service(&catalog, &claim)?;
-        let authorized = authorize(peer, &request.container, &claim, &service, token_matches)?;
-        let key = Key { id: request.container.clone(), bundle: PathBuf::from(&request.bundle) };
+        let service = service(&catalog, &claim, peer)?;
+        let authorized = authorize(peer, whose.as_ref(), &request.container, &claim, &service, token_matches)?;
+        let key = Key { uid: peer.uid, id: request.container.clone(), bundle: PathBuf::from(&request.bundle) };
         let place = match self.reserve(&key, &process, started, &service)? {
             Reserved::Place(place) => place,
             Reserved::HasThem => return Ok(channel.send(&AgentReply::Nothing, &[])?),
         };
 
-        let maps = IdMaps::of(&process)?;
-        let empty = self.make_room(&catalog, &authorized, request.mount_label.as_deref())?;
+        let room = self.room(&catalog, &authorized)?;
+        let share = self.shares.take(peer.uid, room.bytes)?;
+        let empty = Empty::make(self.medium, room, request.mount_label.as_deref())?;
 
-        let surroundings = surroundings(channel)?;
+        let surroundings = surroundings(channel, || asker.namespaces(&process, &maps))?;
         let (users, groups) = ask_for_owners(channel, authorized.grants())?;
         let plan = plan(&Request {
             grants: authorized.grants(),
@@ -114,13 +124,15 @@ impl Deliveries {
             secrets,
             protection: filled.protection,
             bundle: key.bundle.clone(),
+            uid: peer.uid,
         };
         let container = Container {
             delivery,
             process,
             started,
-            devices: vec![filled.device],
+            devices: vec![filled.file_system],
             files: plan.files,
+            share,
             writable: Writable::root(filled.root),
             mounts: plan.mounts.iter().map(|(mount, _)| mount.clone()).collect(),
             made: Vec::new(),
@@ -128,7 +140,7 @@ impl Deliveries {
         let container = Filling { deliveries: self, container: Some(container) };
         container.record()?;
         self.reaper.watch(&key, container.process()?, started)?;
-        let made = attach(channel, plan.root, container.mounts(), &filled.clones)?;
+        let made = attach(channel, asker.sees(plan.root)?, container.mounts(), &filled.clones)?;
         // From here on nothing can fail, and the container's start does not wait for us.
         let record = place.fill(container.finish(made)?);
         self.reap_if_ended(&key, pid, started);
@@ -136,7 +148,7 @@ impl Deliveries {
         // A version that came meanwhile found this container not there yet.
         self.catch_up(&catalog, &key);
         let protection = filled.protection.to_string();
-        self.emit("deliver", &key.id, &[("service", service.name.as_str()), ("protection", &protection)]);
+        self.emit("deliver", &key.id, key.uid, &[("service", service.name.as_str()), ("protection", &protection)]);
         tracing::info!(container = %key.id, service = %service.name, %protection, "delivered");
         Ok(())
     }
@@ -153,13 +165,8 @@ impl Deliveries {
         Ok((process, started))
     }
 
-    /// The file system for what is granted, made while the hook looks at the container.
-    fn make_room(
-        &self,
-        catalog: &Catalog,
-        authorized: &Authorized,
-        label: Option<&str>,
-    ) -> Result<Empty, DeliveryError> {
+    /// The room for what is granted; the file system is made while the hook looks at the container.
+    fn room(&self, catalog: &Catalog, authorized: &Authorized) -> Result<Room, DeliveryError> {
         let grants = authorized.grants();
         let mut sizes = Vec::with_capacity(grants.as_slice().len());
         for grant in grants.as_slice() {
@@ -169,7 +176,7 @@ impl Deliveries {
         let room = Room::of(grants, &sizes);
         match self.size_limit {
             Some(allowed) if room.bytes > allowed => Err(DeliverError::TooLarge { needed: room.bytes, allowed }.into()),
-            _ => Ok(Empty::make(self.medium, room, label)?),
+            _ => Ok(room),
         }
     }
 
@@ -218,8 +225,14 @@ impl Deliveries {
         }
     }
 
-    pub(super) fn emit(&self, action: &'static str, id: &ContainerId, attributes: &[(&'static str, &str)]) {
-        self.events.emit(clock::now(), Kind::Container, action, id.as_str(), &escaped(id.as_str()), attributes);
+    /// Says what happened to the container `id` of `uid`: what users call theirs may also be what root calls one.
+    pub(super) fn emit(&self, action: &'static str, id: &ContainerId, uid: u32, attributes: &[(&'static str, &str)]) {
+        let user = uid.to_string();
+        let mut attributes = attributes.to_vec();
+        if uid != 0 {
+            attributes.push(("user", &user));
+        }
+        self.events.emit(clock::now(), Kind::Container, action, id.as_str(), &escaped(id.as_str()), &attributes);
     }
 }
 
@@ -231,17 +244,32 @@ fn unexpected(message: HookRequest) -> DeliveryError {
     }
 }
 
-/// The claimed service, by its whole name: what else the catalog would take for it (an id, a prefix) is no claim.
-pub(super) fn service(catalog: &Catalog, claim: &Claim) -> Result<Service, DeliveryError> {
+/// The claimed service, by its whole name: what else the catalog would take for it (an id, a prefix) is no claim. To a user,
+/// one that is not there is as one that is closed.
+pub(super) fn service(catalog: &Catalog, claim: &Claim, peer: &Peer) -> Result<Service, DeliveryError> {
     let name = &claim.service;
     let found = catalog.service(name.as_str()).ok().filter(|service| service.name.folded() == name.folded());
-    found.ok_or_else(|| DeliveryError::NoService(name.to_string()))
+    match (found, peer.uid) {
+        (None, 0) => Err(DeliveryError::NoService(name.to_string())),
+        (Some(service), uid) if uid == 0 || service.users.contain(uid) => Ok(service),
+        (_, uid) => Err(Refusal::NotOpen { service: name.clone(), uid }.into()),
+    }
 }
 
-fn surroundings(channel: &Channel) -> Result<Surroundings, DeliveryError> {
-    match channel.receive()? {
-        (HookRequest::Surroundings(surroundings), _) => Ok(surroundings),
-        (other, _) => Err(unexpected(other)),
+/// What the hook sees in the container, into which it may need to be let.
+fn surroundings(
+    channel: &Channel,
+    namespaces: impl FnOnce() -> Result<Namespaces, DeliveryError>,
+) -> Result<Surroundings, DeliveryError> {
+    let (mut message, _) = channel.receive()?;
+    if matches!(message, HookRequest::Namespaces) {
+        let found = namespaces()?;
+        channel.send(&AgentReply::Namespaces, &[found.user.as_fd(), found.mount.as_fd()])?;
+        (message, _) = channel.receive()?;
+    }
+    match message {
+        HookRequest::Surroundings(surroundings) => Ok(surroundings),
+        other => Err(unexpected(other)),
     }
 }
 
@@ -297,7 +325,10 @@ impl Filling<'_> {
 
     fn finish(mut self, made: Vec<MadePoint>) -> Result<Container, DeliveryError> {
         let mut container = self.container.take().ok_or(DeliveryError::OutOfTurn)?;
+        // Only what leads to a mount of ours can have been made for it: the list is kept, and comes from the hook.
+        let mounts = &container.mounts;
         container.made = made;
+        container.made.retain(|point| mounts.iter().any(|mount| is_within(&mount.at, &point.at)));
         Ok(container)
     }
 }

@@ -2,26 +2,31 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::{MutexGuard, PoisonError};
+use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::deliver::linux::{PlannedFile, Writable};
+use crate::deliver::linux::{FileSystem, PlannedFile, Writable};
 use crate::model::{ContainerId, Service};
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
 
 use super::record::Record;
+use super::users::Share;
 use super::{Deliveries, Delivery, DeliveryError};
 
 /// How many ended containers' mount points are remembered for a poststop that has not come.
 const MAX_ENDED: usize = 4096;
+/// How many of each user but root.
+const MAX_ENDED_OF_USER: usize = 256;
 
 /// How long a call waits for an exchange about the same container to end; shorter than a hook waits for its answer.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// A container, by id and bundle: ids are unique neither in time nor across runtimes.
+/// A container, by user, id and bundle: ids are unique neither in time nor across runtimes, and what a user calls its
+/// containers reaches no other user's.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Key {
+    pub(super) uid: u32,
     pub(super) id: ContainerId,
     pub(super) bundle: PathBuf,
 }
@@ -49,10 +54,12 @@ pub(super) struct Container {
     /// With the pid, a name that no other process ever has.
     pub(super) started: u64,
     pub(super) writable: Writable,
-    /// The numbers of the file systems, by which a later agent knows them again.
-    pub(super) devices: Vec<u64>,
+    /// The file systems, by which a later agent knows them again.
+    pub(super) devices: Vec<FileSystem>,
     /// Where each of the delivery's secrets stands, in the same order.
     pub(super) files: Vec<PlannedFile>,
+    /// Its part of what its user may have; root's have none.
+    pub(super) share: Option<Arc<Share>>,
     /// What the container shows of it.
     pub(super) mounts: Vec<Mount>,
     pub(super) made: Vec<MadePoint>,
@@ -173,16 +180,17 @@ impl Deliveries {
 }
 
 fn remember(held: &mut HashMap<Key, Held>, key: Key, made: Vec<MadePoint>) {
-    let order_of = |held: &Held| match held {
-        Held::Ended { order, .. } => Some(*order),
+    let most = if key.uid == 0 { MAX_ENDED } else { MAX_ENDED_OF_USER };
+    let order_of = |other: &Key, held: &Held| match held {
+        Held::Ended { order, .. } if other.uid == key.uid => Some(*order),
         _ => None,
     };
-    let ended: Vec<u64> = held.values().filter_map(order_of).collect();
+    let ended: Vec<u64> = held.iter().filter_map(|(other, held)| order_of(other, held)).collect();
     let order = ended.iter().max().map_or(0, |last| last + 1);
-    if ended.len() >= MAX_ENDED
+    if ended.len() >= most
         && let Some(oldest) = ended.iter().min()
     {
-        held.retain(|_, held| order_of(held) != Some(*oldest));
+        held.retain(|other, held| order_of(other, held) != Some(*oldest));
     }
     held.insert(key, Held::Ended { made, order });
 }

@@ -7,9 +7,10 @@ use serde::Serialize;
 
 use crate::agent::catalog::{Catalog, CatalogError, Status};
 use crate::agent::clock;
+use crate::deliver::DeliverError;
 use crate::deliver::linux::{PlannedFile, Running};
 use crate::model::{ContainerId, Grant, Id, Target};
-use crate::policy::{Authorized, renew};
+use crate::policy::{Authorized, Refusal, renew};
 
 use super::held::{Container, Held, Key};
 use super::record::{Record, Scope};
@@ -90,11 +91,11 @@ impl Deliveries {
             match failure {
                 None => {
                     tracing::info!(%container, %target, "{action}");
-                    self.emit(action, container, &[("target", target.as_str())]);
+                    self.emit(action, container, key.uid, &[("target", target.as_str())]);
                 }
                 Some(failure) => {
                     tracing::error!(%container, %target, "{action} failed: {failure}");
-                    self.emit("change-failed", container, &[("target", target.as_str()), ("reason", failure)]);
+                    self.emit("change-failed", container, key.uid, &[("target", target.as_str()), ("reason", failure)]);
                 }
             }
         }
@@ -126,6 +127,8 @@ impl Deliveries {
         let renewed = match self.renewed(catalog, container) {
             Ok(renewed) => Some(renewed),
             Err(DeliveryError::Catalog(error)) if error.status() == Status::NotFound => None,
+            // Closed to the user whose container it is.
+            Err(DeliveryError::Refused(Refusal::NotOpen { .. })) => None,
             Err(error) => {
                 tracing::error!(container = %container.delivery.id, "nothing is changed: {error}");
                 return Vec::new();
@@ -134,6 +137,10 @@ impl Deliveries {
         let granted = renewed.as_ref().map_or(&[][..], |authorized| authorized.grants().as_slice());
         let mut outcomes = self.revoke_all_but(granted, container);
         let Some(authorized) = &renewed else { return outcomes };
+        if container.delivery.uid != 0 {
+            outcomes.extend(self.regrant_of_user(catalog, container, authorized));
+            return outcomes;
+        }
         let planned = {
             let files = container.files.clone();
             container.running(self).plan(authorized.grants(), &files)
@@ -184,6 +191,23 @@ impl Deliveries {
         outcomes
     }
 
+    /// The same for a user's container, into which we do not go: what it has is brought up to date, what it has not comes
+    /// with its next start.
+    fn regrant_of_user(&self, catalog: &Catalog, container: &mut Container, authorized: &Authorized) -> Vec<Outcome> {
+        let mut outcomes = Vec::new();
+        for grant in authorized.grants().as_slice() {
+            let (action, done) = match container.index_of(&grant.target) {
+                None => ("grant", Some(Err(DeliverError::NextStart.into()))),
+                Some(index) => {
+                    let file = container.files[index].clone();
+                    ("rotate", self.put(catalog, authorized, grant, container, index, file).transpose())
+                }
+            };
+            outcomes.extend(done.map(|done| outcome(container, &grant.target, action, done)));
+        }
+        outcomes
+    }
+
     fn revoke_all_but(&self, granted: &[Grant], container: &mut Container) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         let mut index = 0;
@@ -212,7 +236,7 @@ impl Deliveries {
             sort: crate::agent::catalog::Sort::Service,
             reference: held.service.to_string(),
         })?;
-        Ok(renew(&held.id, (&held.service_id, &held.service), &service)?)
+        Ok(renew(held.uid, &held.id, (&held.service_id, &held.service), &service)?)
     }
 
     /// Puts the current version of `grant`'s secret in place of the container's `index`, as `file` says, unless it is there.
@@ -265,6 +289,7 @@ impl Container {
             medium: deliveries.medium,
             stage: &deliveries.stage,
             size_limit: deliveries.size_limit,
+            may_enter: self.delivery.uid == 0,
         }
     }
 }

@@ -12,11 +12,14 @@
 //! | `superseded` | the old one, while somebody may still be reading it |
 //! | `record` | the same on disk, without values, so that a new agent knows them |
 //! | `reaper` | a container's process ends: scrub |
+//! | `gone` | file systems that users hold on to |
+//! | `users` | containers of other users than root: whose they are, and their part of the room |
 //! | `error` | refusals, in words for the operator |
 
 mod environment;
 mod error;
 mod exchange;
+mod gone;
 mod held;
 mod identity;
 mod live;
@@ -24,6 +27,7 @@ mod reaper;
 mod record;
 mod selectors;
 mod superseded;
+mod users;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -40,6 +44,7 @@ use super::autolock::Autolock;
 use super::docker::Docker;
 use super::events::Events;
 pub use error::DeliveryError;
+use gone::Lingering;
 use held::{Held, Key};
 pub use live::Outcome;
 use reaper::Reaper;
@@ -47,6 +52,8 @@ use record::Records;
 pub use record::Scope;
 pub use selectors::{PatternError, check as check_selectors};
 use superseded::Superseded;
+use users::Shares;
+pub use users::UserLimits;
 
 /// The directory in the run directory in which mounts are staged on older kernels; always empty.
 const STAGE_DIR: &str = "stage";
@@ -70,6 +77,9 @@ pub struct Delivery {
     pub protection: Protection,
     /// Its bundle.
     pub bundle: PathBuf,
+    /// The user whose container it is, as the agent counts.
+    #[serde(default)]
+    pub uid: u32,
 }
 
 /// One secret in a container.
@@ -96,6 +106,8 @@ pub struct Settings {
     pub filesystems: Vec<Protection>,
     /// Who is asked for the labels of Docker's containers.
     pub docker: Docker,
+    /// What each user but root may have.
+    pub users: UserLimits,
 }
 
 /// The containers that hold secrets.
@@ -106,6 +118,8 @@ pub struct Deliveries {
     stage: Stage,
     size_limit: Option<u64>,
     records: Records,
+    shares: Arc<Shares>,
+    lingering: Arc<Lingering>,
     held: Mutex<HashMap<Key, Held>>,
     /// Something that was under way for a container has ended.
     changed: Condvar,
@@ -142,6 +156,8 @@ impl Deliveries {
             stage,
             size_limit: settings.size_limit,
             records,
+            shares: Shares::new(settings.users),
+            lingering: Lingering::start()?,
             held: Mutex::default(),
             changed: Condvar::new(),
             reaper: Reaper::new()?,
@@ -168,7 +184,7 @@ impl Deliveries {
     /// The containers that hold secrets now, by id.
     pub fn list(&self) -> Vec<Delivery> {
         let mut deliveries: Vec<Delivery> = self.held().values().filter_map(Held::delivery).cloned().collect();
-        deliveries.sort_by(|a, b| (&a.id, &a.bundle).cmp(&(&b.id, &b.bundle)));
+        deliveries.sort_by(|a, b| (&a.id, a.uid, &a.bundle).cmp(&(&b.id, b.uid, &b.bundle)));
         deliveries
     }
 }

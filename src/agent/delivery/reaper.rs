@@ -113,6 +113,9 @@ impl Deliveries {
     /// container that still runs; they are empty.
     pub(super) fn scrub_container(&self, container: &Container, reason: &'static str) {
         let delivery = &container.delivery;
+        if let (Some(share), Some(place)) = (&container.share, container.writable.any_place()) {
+            self.lingering.keep(share, place);
+        }
         self.superseded.scrub_of(delivery.pid, container.started);
         let scrubbed = container.writable.scrub();
         for failure in &scrubbed.failures {
@@ -121,15 +124,16 @@ impl Deliveries {
         if let Err(error) = self.records.remove(&Record::of(container)) {
             tracing::error!("{error}");
         }
-        self.emit("scrub", &delivery.id, &[("service", delivery.service.as_str()), ("reason", reason)]);
+        self.emit("scrub", &delivery.id, delivery.uid, &[("service", delivery.service.as_str()), ("reason", reason)]);
         tracing::info!(container = %delivery.id, files = scrubbed.files, reason, "scrubbed");
     }
 
     /// Takes up the containers that an earlier agent has on record and whose process is still there.
     pub(super) fn resume(&self) {
         for record in self.records.read_all() {
-            let Some(container) = record.resume() else { continue };
-            let key = Key { id: container.delivery.id.clone(), bundle: container.delivery.bundle.clone() };
+            let Some(container) = record.resume(&self.shares) else { continue };
+            let has = &container.delivery;
+            let key = Key { uid: has.uid, id: has.id.clone(), bundle: has.bundle.clone() };
             let (pid, started) = (container.process.pid(), container.started);
             match self.reaper.watch(&key, &container.process, started) {
                 Ok(()) => {

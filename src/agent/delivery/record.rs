@@ -4,15 +4,18 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::deliver::linux::{PlannedFile, Writable, adopt};
+use crate::deliver::linux::{FileSystem, PlannedFile, Writable, adopt};
 use crate::model::Id;
+use crate::sys::linux::owner::Ownership;
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
 
 use super::held::Container;
+use super::users::Shares;
 use super::{Delivery, DeliveryError};
 
 /// The directory in the run directory.
@@ -28,8 +31,11 @@ const MAX_RECORD: u64 = 4 * 1024 * 1024;
 pub(super) struct Record {
     delivery: Delivery,
     started: u64,
-    devices: Vec<u64>,
+    devices: Vec<FileSystem>,
     files: Vec<PlannedFile>,
+    /// What it takes of its user's part.
+    #[serde(default)]
+    bytes: u64,
     mounts: Vec<Mount>,
     made: Vec<MadePoint>,
 }
@@ -41,6 +47,7 @@ impl Record {
             started: container.started,
             devices: container.devices.clone(),
             files: container.files.clone(),
+            bytes: container.share.as_ref().map_or(0, |share| share.bytes),
             mounts: container.mounts.clone(),
             made: container.made.clone(),
         }
@@ -51,12 +58,23 @@ impl Record {
     }
 
     /// The container, if its very process is still alive, with as much of the writable side as it still shows.
-    pub(super) fn resume(self) -> Option<Container> {
+    ///
+    /// The namespaces of a user's container are looked into only if they are that user's still.
+    pub(super) fn resume(self, shares: &Arc<Shares>) -> Option<Container> {
         let process = Process::open(self.delivery.pid).ok()?;
         if process.start_time().ok()? != self.started {
             return None;
         }
+        let uid = self.delivery.uid;
+        if uid != 0 {
+            let whose = Ownership::of(&process).ok()?;
+            if whose.user_namespace != uid || whose.mount_namespace != uid {
+                return None;
+            }
+        }
         let adopted = adopt(&process, &self.mounts, &self.devices).ok()?;
+        // It was within its user's part when it started; a lower limit since then stops the next one.
+        let share = shares.take(uid, self.bytes).ok().flatten();
         Some(Container {
             delivery: self.delivery,
             process,
@@ -64,6 +82,7 @@ impl Record {
             writable: Writable::adopted(adopted),
             devices: self.devices,
             files: self.files,
+            share,
             mounts: self.mounts,
             made: self.made,
         })

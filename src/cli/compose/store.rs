@@ -224,6 +224,7 @@ fn make(agent: &Agent, claimant: &Claimant) -> Result<&'static str, CliError> {
         selectors: &[],
         require_claim: false,
         credentials: false,
+        users: &[],
     };
     agent.post("/runsecrets/v1/services/create", serde_json::to_vec(&body).unwrap_or_default())?;
     Ok("made")
@@ -255,6 +256,8 @@ fn grant(agent: &Agent, claimant: &Claimant, found: &Value) -> Result<&'static s
         match_rm: &[],
         credentials: None,
         live: true,
+        user_add: &[],
+        user_rm: &[],
     };
     let path = format!("{}{}/update", service::SERVICES, encoded(found.text_of("ID")));
     versions::all_changed(&agent.post(&path, serde_json::to_vec(&body).unwrap_or_default())?)?;

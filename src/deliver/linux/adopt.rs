@@ -6,15 +6,48 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
+use serde::{Deserialize, Serialize};
+
 use crate::sys::linux::mount::{clone_tree, make_writable};
 use crate::sys::linux::path::{Dir, Kind};
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{Mount, MountKind};
 
-use super::attach::walk;
 use super::inside::inside;
 use super::scrub::{Scrubbed, overwrite, scrub};
 use super::writable::open_alone;
+
+/// A file system, by what the kernel made up for it: a number that is free again when it is gone, and a random one that
+/// nobody can choose for a tmpfs of their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FileSystem {
+    /// `st_dev`.
+    pub device: u64,
+    /// `f_fsid`.
+    pub serial: u64,
+}
+
+impl FileSystem {
+    /// The one that `place` is on.
+    ///
+    /// # Errors
+    /// Those of statx(2) and fstatfs(2).
+    pub fn of(place: &Dir) -> io::Result<Self> {
+        Ok(Self { device: place.device()?, serial: place.file_system_serial()? })
+    }
+}
+
+/// Whether `place` is on one of `file_systems`. The device is looked at first: it is known without asking the file system,
+/// which may be one that a container made to keep us waiting.
+pub(super) fn is_on_one_of(file_systems: &[FileSystem], place: &Dir) -> io::Result<bool> {
+    let device = place.device()?;
+    let mut candidates = file_systems.iter().filter(|known| known.device == device).peekable();
+    if candidates.peek().is_none() {
+        return Ok(false);
+    }
+    let serial = place.file_system_serial()?;
+    Ok(candidates.any(|known| known.serial == serial))
+}
 
 /// The writable sides of one container's mounts.
 #[derive(Debug, Default)]
@@ -31,6 +64,11 @@ impl Adopted {
     /// Whether none could.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
+    }
+
+    /// One of them.
+    pub(super) fn any_place(&self) -> Option<&Dir> {
+        self.places.first().map(|(_, place)| place)
     }
 
     /// The directory that shows at /run/secrets.
@@ -66,20 +104,23 @@ impl Adopted {
     }
 }
 
-/// Takes those of `mounts` that `process`'s mount namespace still shows and that are on one of the file systems `devices`.
+/// Takes those of `mounts` that `process`'s mount namespace still shows and that are on one of `file_systems`.
 ///
 /// # Errors
 /// The namespace cannot be entered: the process is gone, or the caller lacks CAP_SYS_ADMIN or CAP_SYS_CHROOT.
-pub fn adopt(process: &Process, mounts: &[Mount], devices: &[u64]) -> io::Result<Adopted> {
+pub fn adopt(process: &Process, mounts: &[Mount], file_systems: &[FileSystem]) -> io::Result<Adopted> {
     inside(process, |root| {
-        let taken = |mount: &Mount| Some((mount.clone(), Dir::from(take(root, mount, devices)?)));
+        let taken = |mount: &Mount| Some((mount.clone(), Dir::from(take(root, mount, file_systems)?)));
         Adopted { places: mounts.iter().filter_map(taken).collect() }
     })
 }
 
-fn take(root: &Dir, mount: &Mount, devices: &[u64]) -> Option<OwnedFd> {
-    let place = walk(root, &mount.at).ok()?;
-    if !devices.contains(&place.device().ok()?) {
+fn take(root: &Dir, mount: &Mount, file_systems: &[FileSystem]) -> Option<OwnedFd> {
+    let mut place = root.again().ok()?;
+    for name in mount.at.split('/').filter(|component| !component.is_empty()) {
+        place = place.entry_at_hand(name).ok()?;
+    }
+    if !is_on_one_of(file_systems, &place).ok()? {
         return None;
     }
     let clone = clone_tree(&place, c"").ok()?;

@@ -12,7 +12,7 @@ use std::process::{Child, Command};
 struct Container {
     child: Child,
     at: tempfile::TempDir,
-    device: u64,
+    file_system: FileSystem,
 }
 
 impl Container {
@@ -25,7 +25,7 @@ impl Container {
             std::thread::yield_now();
         }
         let path = at.path().to_owned();
-        let device = std::thread::spawn(move || {
+        let file_system = std::thread::spawn(move || {
             let mount = FsContext::open(c"tmpfs").unwrap().mount().unwrap();
             let clone = clone_tree(&mount, c"").unwrap();
             let root = Dir::from(mount);
@@ -34,11 +34,11 @@ impl Container {
             unshare(CloneFlags::CLONE_FS).unwrap();
             process.enter_mount_namespace().unwrap();
             attach(&clone, Dir::root(&path).unwrap()).unwrap();
-            root.device().unwrap()
+            FileSystem::of(&root).unwrap()
         })
         .join()
         .unwrap();
-        Self { child, at, device }
+        Self { child, at, file_system }
     }
 
     fn process(&self) -> Process {
@@ -65,7 +65,7 @@ impl Drop for Container {
 fn what_an_earlier_agent_made_can_be_scrubbed_also_where_it_is_open() {
     let container = Container::start();
     let mut open = container.open_inside();
-    let adopted = adopt(&container.process(), &container.mounts(), &[container.device]).unwrap();
+    let adopted = adopt(&container.process(), &container.mounts(), &[container.file_system]).unwrap();
     assert_eq!(adopted.len(), 1);
     let scrubbed = adopted.scrub();
     assert_eq!((scrubbed.files, scrubbed.failures), (1, Vec::new()));
@@ -77,8 +77,11 @@ fn what_an_earlier_agent_made_can_be_scrubbed_also_where_it_is_open() {
 #[test]
 fn what_is_not_ours_is_left_alone() {
     let container = Container::start();
-    let adopted = adopt(&container.process(), &container.mounts(), &[container.device + 1]).unwrap();
-    assert!(adopted.is_empty());
+    let own = container.file_system;
+    // A number that was free again may have gone to somebody else's; the serial tells them apart.
+    for other in [FileSystem { device: own.device + 1, ..own }, FileSystem { serial: own.serial + 1, ..own }] {
+        assert!(adopt(&container.process(), &container.mounts(), &[other]).unwrap().is_empty());
+    }
     let mut text = String::new();
     container.open_inside().read_to_string(&mut text).unwrap();
     assert_eq!(text, "hunter2");
@@ -90,5 +93,5 @@ fn a_process_that_is_gone_is_an_error() {
     let process = container.process();
     container.child.kill().unwrap();
     container.child.wait().unwrap();
-    assert!(adopt(&process, &container.mounts(), &[container.device]).is_err());
+    assert!(adopt(&process, &container.mounts(), &[container.file_system]).is_err());
 }

@@ -8,6 +8,7 @@ use crate::deliver::DeliverError;
 use crate::secret::SecretBytes;
 use crate::sys::linux::path::{Dir, set_owner_and_mode};
 
+use super::adopt::FileSystem;
 use super::medium::{Medium, Protection};
 use super::plan::{FillPlan, Room};
 use super::scrub::scrub;
@@ -28,8 +29,8 @@ pub struct Empty {
 pub struct Filled {
     /// The root of the writable mount: only the agent has it.
     pub root: Dir,
-    /// The number of the file system (`st_dev`).
-    pub device: u64,
+    /// By which it is known again.
+    pub file_system: FileSystem,
     /// One read-only clone for each mount of the plan, in order.
     pub clones: Vec<OwnedFd>,
     /// How well it is kept from a disk.
@@ -60,11 +61,11 @@ impl Empty {
         let root = self.root;
         let clones = write_all(&root, plan, value).and_then(|()| {
             let paths: Vec<String> = plan.mounts.iter().map(|(_, path)| path.clone()).collect();
-            let device = root.device().map_err(|cause| failed("look at a file system in RAM", &cause))?;
-            Ok((stage.clones(&root, &paths)?, device))
+            let file_system = FileSystem::of(&root).map_err(|cause| failed("look at a file system in RAM", &cause))?;
+            Ok((stage.clones(&root, &paths)?, file_system))
         });
         match clones {
-            Ok((clones, device)) => Ok(Filled { root, device, clones, protection: self.medium.protection() }),
+            Ok((clones, file_system)) => Ok(Filled { root, file_system, clones, protection: self.medium.protection() }),
             Err(error) => {
                 scrub(&root);
                 Err(error)

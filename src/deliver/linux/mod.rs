@@ -29,7 +29,7 @@ mod scrub;
 mod stage;
 mod writable;
 
-pub use adopt::{Adopted, adopt};
+pub use adopt::{Adopted, FileSystem, adopt};
 pub use attach::{Attached, remove_mount_points};
 pub use existing::Existing;
 pub use fill::{Empty, Filled};

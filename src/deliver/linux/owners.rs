@@ -40,6 +40,16 @@ impl IdMaps {
         })
     }
 
+    /// Whether the host's number `id` is a user's in there.
+    pub fn has_user(&self, id: u32) -> bool {
+        inside(&self.users, id).is_some()
+    }
+
+    /// What the host's `uid` and `gid` are in there; none where there is no place for one of them.
+    pub fn inside(&self, (uid, gid): (u32, u32)) -> Option<(u32, u32)> {
+        Some((inside(&self.users, uid)?, inside(&self.groups, gid)?))
+    }
+
     /// The host's number for a uid in the container.
     ///
     /// # Errors
@@ -70,6 +80,13 @@ fn translate(ranges: &[Range], id: u32) -> Option<u32> {
     ranges.iter().find_map(|range| {
         let offset = id.checked_sub(range.inside)?;
         if offset < range.count { range.outside.checked_add(offset) } else { None }
+    })
+}
+
+fn inside(ranges: &[Range], id: u32) -> Option<u32> {
+    ranges.iter().find_map(|range| {
+        let offset = id.checked_sub(range.outside)?;
+        if offset < range.count { range.inside.checked_add(offset) } else { None }
     })
 }
 
@@ -126,6 +143,14 @@ mod tests {
         assert_eq!(maps.host_uid(0).unwrap(), 1000);
         assert_eq!(maps.host_gid(7).unwrap(), 100_006);
         assert!(matches!(maps.host_uid(65_537), Err(DeliverError::UnmappedOwner { what: "uid", id: 65_537 })));
+    }
+
+    #[test]
+    fn the_way_back_is_the_same() {
+        let maps = IdMaps::for_test("0 1000 1\n1 100000 65536\n");
+        assert_eq!(maps.inside((1000, 100_006)), Some((0, 7)));
+        assert_eq!(maps.inside((1000, 999)), None);
+        assert!(maps.has_user(165_535) && !maps.has_user(165_536) && !maps.has_user(0));
     }
 
     #[test]

@@ -12,8 +12,8 @@ use crate::secret::SecretBytes;
 use crate::sys::linux::mount::{attach, attach_beneath, detach, grow};
 use crate::sys::linux::path::{Dir, set_owner_and_mode};
 
+use super::adopt::{FileSystem, is_on_one_of};
 use super::attach::walk;
-use super::inside::inside;
 use super::plan::{FILES, PlannedFile};
 use super::running::{Running, failed, is_single, step_failed};
 use super::writable::{OldFile, Place, open_alone};
@@ -93,11 +93,11 @@ impl Running<'_> {
 
     /// `mount` in place of the mount at `target`, which must be ours.
     fn swap_mount(&self, target: &str, mount: &OwnedFd) -> Result<(), DeliverError> {
-        let devices: &[u64] = self.devices;
-        let swapped = inside(self.process, |root| {
+        let devices: &[FileSystem] = self.devices;
+        let swapped = self.inside(|root| {
             let attach_failed = |cause| DeliverError::Attach { path: target.to_owned(), cause };
             let place = walk(root, target)?;
-            if !devices.contains(&place.device().map_err(attach_failed)?) {
+            if !is_on_one_of(devices, &place).map_err(attach_failed)? {
                 return Err(DeliverError::Covered { path: target.to_owned() });
             }
             if attach_beneath(mount, &place).is_err() {
@@ -106,7 +106,7 @@ impl Running<'_> {
             let (parent, name) = target.rsplit_once('/').unwrap_or(("", target));
             detach(walk(root, parent)?, name).map_err(attach_failed)
         });
-        swapped.map_err(|cause| self.gone(cause))?
+        swapped?
     }
 }
 

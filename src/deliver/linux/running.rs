@@ -12,6 +12,7 @@ use crate::sys::linux::path::Dir;
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{Kept, Layout, MadePoint, Mount, MountKind};
 
+use super::adopt::{FileSystem, is_on_one_of};
 use super::attach::{Attached, remove_mount_points, walk};
 use super::existing::Existing;
 use super::inside::inside;
@@ -34,8 +35,8 @@ pub struct Running<'c> {
     pub process: &'c Process,
     /// The side that only the agent has.
     pub writable: &'c mut Writable,
-    /// The numbers of the file systems that are ours in it; one is added when a second one has to be made.
-    pub devices: &'c mut Vec<u64>,
+    /// The file systems that are ours in it; one is added when a second one has to be made.
+    pub devices: &'c mut Vec<FileSystem>,
     /// What is attached of ours.
     pub mounts: &'c mut Vec<Mount>,
     /// The mount points that were made for it.
@@ -46,6 +47,9 @@ pub struct Running<'c> {
     pub stage: &'c Stage,
     /// The most bytes that each of its file systems may have.
     pub size_limit: Option<u64>,
+    /// Whether we may go into it. Not where a user has made its namespaces: what that user shows there may be anything of
+    /// the host's, and with our rights we would change it.
+    pub may_enter: bool,
 }
 
 impl Running<'_> {
@@ -57,7 +61,7 @@ impl Running<'_> {
         let maps = IdMaps::of(self.process)?;
         let (users, groups) = owner_names(grants);
         let existing = Existing::of(self.process)?;
-        let seen = inside(self.process, |root| {
+        let seen = self.inside(|root| {
             let ours: Vec<&str> = self.mounts.iter().map(|mount| mount.at.as_str()).collect();
             let foreign: Vec<String> =
                 existing.places().into_iter().filter(|at| !ours.contains(&at.as_str())).collect();
@@ -70,7 +74,7 @@ impl Running<'_> {
             };
             Ok::<_, DeliverError>((layout, foreign, look_up(root, &users, &groups)?))
         });
-        let (layout, mut foreign, (users, groups)) = seen.map_err(|cause| self.gone(cause))??;
+        let (layout, mut foreign, (users, groups)) = seen??;
         if matches!(layout, Layout::Directory { .. }) {
             // What is put back inside our directory is no obstacle, as when the container was created.
             foreign.retain(|at| !is_within(at, SECRETS_DIR));
@@ -142,7 +146,8 @@ impl Running<'_> {
             || Err(DeliverError::Covered { path: target.to_owned() }),
             |old| old.scrub().map_err(failed("overwrite a file in RAM")),
         );
-        if !single {
+        // Where we may not take the mount off, an empty file is left until the container stops.
+        if !single || !self.may_enter {
             return emptied;
         }
         self.mounts.retain(|mount| mount.at != target);
@@ -152,14 +157,14 @@ impl Running<'_> {
 
     fn attach(&self, top: &Dir, mount: &Mount, shown: &str, change: &Change) -> Result<Vec<MadePoint>, DeliverError> {
         let clones: Vec<OwnedFd> = self.stage.clones(top, &[shown.to_owned()])?;
-        let entered = inside(self.process, |rootfs| {
+        let entered = self.inside(|rootfs| {
             let mounts = std::slice::from_ref(mount);
             let attached = Attached::attach(rootfs, change.plan.root, mounts, &clones, &change.keep)?;
             let made = attached.made().to_vec();
             attached.keep();
             Ok(made)
         });
-        entered.map_err(|cause| self.gone(cause))?
+        entered?
     }
 
     /// Takes the single mount at `target` off, if it is ours, and the mount points that were made for it alone.
@@ -167,11 +172,11 @@ impl Running<'_> {
         let unwanted =
             |point: &MadePoint| is_within(target, &point.at) && !others.iter().any(|other| is_within(other, &point.at));
         let (mut gone, kept): (Vec<_>, Vec<_>) = std::mem::take(self.made).into_iter().partition(unwanted);
-        let devices: &[u64] = self.devices;
-        let entered = inside(self.process, |rootfs| {
+        let devices: &[FileSystem] = self.devices;
+        let entered = self.inside(|rootfs| {
             let attach_failed = |cause| DeliverError::Attach { path: target.to_owned(), cause };
             let place = walk(rootfs, target)?;
-            if !devices.contains(&place.device().map_err(attach_failed)?) {
+            if !is_on_one_of(devices, &place).map_err(attach_failed)? {
                 return Err(DeliverError::Covered { path: target.to_owned() });
             }
             let (parent, name) = target.rsplit_once('/').unwrap_or(("", target));
@@ -179,7 +184,7 @@ impl Running<'_> {
             remove_mount_points(rootfs, &gone);
             Ok(())
         });
-        let done = entered.map_err(|cause| self.gone(cause)).and_then(|done| done);
+        let done = entered.and_then(|done| done);
         *self.made = kept;
         if done.is_err() {
             self.made.append(&mut gone);
@@ -191,13 +196,17 @@ impl Running<'_> {
     pub(super) fn make_second(&mut self) -> Result<(), DeliverError> {
         let made = self.medium.make(SECOND, None).map_err(|cause| step_failed("make a file system in RAM", &cause))?;
         let root = self.writable.put_second(Dir::from(made));
-        let device = root.make_dir(FILES, 0o700).and_then(|()| root.device());
+        let device = root.make_dir(FILES, 0o700).and_then(|()| FileSystem::of(root));
         self.devices.push(device.map_err(failed("make a directory in RAM"))?);
         Ok(())
     }
 
-    pub(super) fn gone(&self, cause: io::Error) -> DeliverError {
-        DeliverError::Gone { pid: self.process.pid(), cause }
+    /// Does `work` in the container's mount namespace, with that namespace's root.
+    pub(super) fn inside<T: Send>(&self, work: impl FnOnce(&Dir) -> T + Send) -> Result<T, DeliverError> {
+        if !self.may_enter {
+            return Err(DeliverError::NextStart);
+        }
+        inside(self.process, work).map_err(|cause| DeliverError::Gone { pid: self.process.pid(), cause })
     }
 }
 

@@ -118,6 +118,14 @@ impl Writable {
         }
     }
 
+    /// A place on the container's file system, where there is one still.
+    pub fn any_place(&self) -> Option<&Dir> {
+        match &self.first {
+            First::Root(root) => Some(root),
+            First::Adopted(adopted) => adopted.any_place(),
+        }
+    }
+
     /// Empties every file that can be reached.
     pub fn scrub(&self) -> Scrubbed {
         let mut scrubbed = match &self.first {

@@ -32,13 +32,16 @@ pub fn send(stream: &UnixStream, bytes: &[u8], fds: &[BorrowedFd<'_>]) -> io::Re
     rest.write_all(&bytes[sent..])
 }
 
-/// Receives exactly as many bytes as `buffer` has, and the descriptors that came beside them, close-on-exec.
+/// Receives exactly as many bytes as `buffer` has, and the descriptors that came beside them, close-on-exec. More than
+/// `most` of them are none of the caller's to keep: a peer that sends them is cut off (one more may pass, by padding).
 ///
 /// # Errors
 /// `UnexpectedEof` when the peer has gone; `InvalidData` when descriptors were lost on the way; those of recvmsg(2).
-pub fn receive(stream: &UnixStream, buffer: &mut [u8]) -> io::Result<Vec<OwnedFd>> {
+pub fn receive(stream: &UnixStream, buffer: &mut [u8], most: usize) -> io::Result<Vec<OwnedFd>> {
     let mut fds = Vec::new();
-    let mut control = nix::cmsg_space!([RawFd; MAX_FDS]);
+    let room = u32::try_from(most.min(MAX_FDS) * size_of::<RawFd>()).unwrap_or(0);
+    // SAFETY: plain arithmetic.
+    let mut control = vec![0; unsafe { libc::CMSG_SPACE(room) } as usize];
     let (count, truncated) = {
         let mut slices = [IoSliceMut::new(buffer)];
         let message = retry(|| {
@@ -123,7 +126,7 @@ mod tests {
         (&file).write_all(b"content").unwrap();
         send(&left, b"hello", &[file.as_fd()]).unwrap();
         let mut buffer = [0; 5];
-        let fds = receive(&right, &mut buffer).unwrap();
+        let fds = receive(&right, &mut buffer, MAX_FDS).unwrap();
         assert_eq!((&buffer, fds.len()), (b"hello", 1));
         use std::io::Seek;
         let mut same = std::fs::File::from(fds.into_iter().next().unwrap());
@@ -135,7 +138,7 @@ mod tests {
     fn a_peer_that_has_gone_is_an_error_and_not_an_empty_message() {
         let (left, right) = UnixStream::pair().unwrap();
         drop(left);
-        assert_eq!(receive(&right, &mut [0; 4]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(receive(&right, &mut [0; 4], MAX_FDS).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[test]
@@ -159,7 +162,17 @@ mod tests {
         let (left, right) = UnixStream::pair().unwrap();
         let file = tempfile::tempfile().unwrap();
         send(&left, b"x", &vec![file.as_fd(); MAX_FDS]).unwrap();
-        assert_eq!(receive(&right, &mut [0; 1]).unwrap().len(), MAX_FDS);
+        assert_eq!(receive(&right, &mut [0; 1], MAX_FDS).unwrap().len(), MAX_FDS);
         assert!(send(&left, b"x", &vec![file.as_fd(); MAX_FDS + 1]).is_err());
+    }
+
+    #[test]
+    fn more_descriptors_than_are_wanted_cut_the_peer_off() {
+        let (left, right) = UnixStream::pair().unwrap();
+        let file = tempfile::tempfile().unwrap();
+        send(&left, b"x", &[file.as_fd()]).unwrap();
+        assert_eq!(receive(&right, &mut [0; 1], 1).unwrap().len(), 1);
+        send(&left, b"x", &[file.as_fd(); 3]).unwrap();
+        assert_eq!(receive(&right, &mut [0; 1], 1).unwrap_err().kind(), io::ErrorKind::InvalidData);
     }
 }

@@ -4,6 +4,7 @@ pub mod entry;
 pub mod fds;
 pub mod locked;
 pub mod mount;
+pub mod owner;
 pub mod path;
 pub mod peer;
 pub mod pidfd;

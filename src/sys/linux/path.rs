@@ -6,9 +6,10 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use nix::errno::Errno;
 use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2, readlink, renameat};
 use nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat};
 use nix::sys::statfs::fstatfs;
@@ -66,10 +67,16 @@ fn component(name: &str) -> io::Result<&str> {
     Ok(name)
 }
 
+/// How often what is in the cache is asked for.
+const CACHE_TRIES: u32 = 1000;
+
 fn how(flags: OFlag) -> OpenHow {
-    let resolve = ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS;
     // Not O_NOFOLLOW: with O_PATH it would open the link itself, where RESOLVE_NO_SYMLINKS says ELOOP.
-    OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(resolve)
+    OpenHow::new().flags(flags | OFlag::O_CLOEXEC).resolve(how_resolve())
+}
+
+fn how_resolve() -> ResolveFlag {
+    ResolveFlag::RESOLVE_BENEATH | ResolveFlag::RESOLVE_NO_SYMLINKS | ResolveFlag::RESOLVE_NO_MAGICLINKS
 }
 
 impl Dir {
@@ -98,6 +105,25 @@ impl Dir {
     /// `ELOOP` for a symbolic link; `ENOENT`; `InvalidInput` when `name` is more than one component.
     pub fn entry(&self, name: &str) -> io::Result<Self> {
         Ok(Self(openat2(&self.0, component(name)?, how(OFlag::O_PATH))?))
+    }
+
+    /// Opens the entry `name` if the kernel has it in its cache, as it has every place on the way to a mount: nobody's file
+    /// system is asked, so none can keep the caller waiting.
+    ///
+    /// # Errors
+    /// As [`Dir::entry`]; `EAGAIN` when it is not in the cache.
+    pub fn entry_at_hand(&self, name: &str) -> io::Result<Self> {
+        let how = how(OFlag::O_PATH);
+        let how = how.resolve(how_resolve() | ResolveFlag::from_bits_retain(libc::RESOLVE_CACHED));
+        let mut tries = 0;
+        loop {
+            match openat2(&self.0, component(name)?, how) {
+                // The kernel also says so when something was renamed or mounted anywhere meanwhile.
+                Err(Errno::EAGAIN) if tries < CACHE_TRIES => tries += 1,
+                other => return Ok(Self(other?)),
+            }
+            std::thread::yield_now();
+        }
     }
 
     /// Opens the regular file `path` for reading, following links inside this tree only; for looking things up in an
@@ -236,12 +262,30 @@ impl Dir {
         Ok((kind, u64::try_from(status.st_size).unwrap_or(0)))
     }
 
-    /// The number of the file system that this place is on (`st_dev`).
+    /// The number of the file system that this place is on (`st_dev`), as the kernel has it: the file system is not asked.
     ///
     /// # Errors
-    /// Those of fstat(2).
+    /// Those of statx(2).
     pub fn device(&self) -> io::Result<u64> {
-        Ok(fstat(&self.0)?.st_dev)
+        // SAFETY: a statx is integers, for which zeroes are values.
+        let mut found: libc::statx = unsafe { std::mem::zeroed() };
+        let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
+        // SAFETY: the empty path is NUL-terminated, and `found` is writable for the call.
+        super::check(unsafe { libc::statx(self.0.as_raw_fd(), c"".as_ptr(), flags, 0, &raw mut found) }.into())?;
+        Ok(libc::makedev(found.stx_dev_major, found.stx_dev_minor))
+    }
+
+    /// What the file system that this place is on calls itself (`f_fsid`): for a tmpfs a random number.
+    ///
+    /// # Errors
+    /// Those of fstatfs(2).
+    pub fn file_system_serial(&self) -> io::Result<u64> {
+        // SAFETY: a statfs is integers, for which zeroes are values.
+        let mut found: libc::statfs = unsafe { std::mem::zeroed() };
+        // SAFETY: `found` is writable for the call.
+        super::check(unsafe { libc::fstatfs(self.0.as_raw_fd(), &raw mut found) }.into())?;
+        // SAFETY: an fsid_t is two ints, whose bits make one number.
+        Ok(unsafe { std::mem::transmute::<libc::fsid_t, u64>(found.f_fsid) })
     }
 
     /// The name of the kernel file system that this place is on, if it is one that must not be mounted on.
@@ -258,7 +302,6 @@ impl Dir {
     /// # Errors
     /// /proc is not there.
     pub fn path(&self) -> io::Result<PathBuf> {
-        use std::os::fd::AsRawFd;
         Ok(PathBuf::from(readlink(format!("/proc/self/fd/{}", self.0.as_raw_fd()).as_str())?))
     }
 }

@@ -97,6 +97,14 @@ impl Process {
         Ok(text)
     }
 
+    /// Its file `status`, in which its ids are.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub(super) fn status(&self) -> io::Result<String> {
+        read_short(&format!("/proc/{}/status", self.pid))
+    }
+
     /// The list of its mounts, as paths from its own root.
     ///
     /// # Errors
@@ -136,8 +144,18 @@ impl Process {
         Ok(setns(&self.fd, CloneFlags::CLONE_NEWNS)?)
     }
 
+    /// Moves the calling process into the process's user namespace and, as its root, into its mount namespace; root and
+    /// working directory become that one's `/`. For the user who made that user namespace, and who is nobody special
+    /// where it is.
+    ///
+    /// # Errors
+    /// The caller has several threads, or did not make that user namespace.
+    pub fn enter_user_and_mount_namespace(&self) -> io::Result<()> {
+        Ok(setns(&self.fd, CloneFlags::CLONE_NEWUSER | CloneFlags::CLONE_NEWNS)?)
+    }
+
     /// What was read by number is this process's: it had not ended afterwards, so the number was still its own.
-    fn still_alive(&self) -> io::Result<()> {
+    pub(super) fn still_alive(&self) -> io::Result<()> {
         if self.is_alive()? { Ok(()) } else { Err(io::Error::from_raw_os_error(libc::ESRCH)) }
     }
 }

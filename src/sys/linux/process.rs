@@ -64,3 +64,27 @@ pub fn lock_all_memory() -> io::Result<()> {
 pub fn effective_uid() -> u32 {
     nix::unistd::geteuid().as_raw()
 }
+
+/// The number of a user, given by name or by number.
+///
+/// # Errors
+/// The user database cannot be read.
+pub fn user_id(text: &str) -> io::Result<Option<u32>> {
+    match text.parse() {
+        Ok(uid) => Ok(Some(uid)),
+        Err(_) => Ok(nix::unistd::User::from_name(text)?.map(|user| user.uid.as_raw())),
+    }
+}
+
+/// Makes the calling thread this user's, without privileges, for good; the others stay what they are. The kernel notes
+/// who connects to a socket thread by thread: for tests that are several users.
+///
+/// # Errors
+/// What setresgid(2) and setresuid(2) say.
+pub fn give_thread_to(uid: u32) -> io::Result<()> {
+    for call in [libc::SYS_setresgid, libc::SYS_setresuid] {
+        // SAFETY: plain integers. The C library's own calls change all threads, these change this one.
+        super::check(unsafe { libc::syscall(call, uid, uid, uid) })?;
+    }
+    Ok(())
+}
