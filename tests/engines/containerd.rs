@@ -64,11 +64,36 @@ impl Containerd {
         ["root", "state"].map(|name| self.directory.path().join(name))
     }
 
+    /// The first two numbers of its version.
+    pub(crate) fn version(&self) -> (u32, u32) {
+        let version = self.ctr_ok(&["version"]);
+        let server = version.lines().skip_while(|line| !line.starts_with("Server")).find_map(|line| {
+            let mut numbers = line.trim().strip_prefix("Version:")?.trim().trim_start_matches('v').split('.');
+            Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+        });
+        server.unwrap_or_else(|| panic!("no version in {version}"))
+    }
+
     /// `ctr`'s answer.
     pub(crate) fn ctr(&self, arguments: &[&str]) -> Output {
+        self.ctr_by(Command::new(program("ctr", "containerd")), arguments)
+    }
+
+    /// The same where /etc/cdi is `devices`: in a mount namespace of its own, the machine's is not touched.
+    pub(crate) fn ctr_with_devices(&self, devices: &Path, arguments: &[&str]) -> Output {
+        let layers = tempfile::tempdir().unwrap();
+        let script = "set -e; mount -t tmpfs none \"$1\"; mkdir -p \"$1/upper/cdi\" \"$1/work\"; \
+                      cp \"$2\"/* \"$1/upper/cdi\"; \
+                      mount -t overlay none -o \"lowerdir=/etc,upperdir=$1/upper,workdir=$1/work\" /etc; shift 2; exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]).arg(layers.path()).arg(devices);
+        command.arg(program("ctr", "containerd"));
+        self.ctr_by(command, arguments)
+    }
+
+    fn ctr_by(&self, mut command: Command, arguments: &[&str]) -> Output {
         // Into files: a shim inherits the descriptors, and would keep a pipe open.
         let [out, err] = ["out", "err"].map(|_| tempfile::NamedTempFile::new().unwrap());
-        let mut command = Command::new(program("ctr", "containerd"));
         command.arg("--address").arg(self.directory.path().join("sock")).args(["--namespace", &self.namespace]);
         command.args(arguments).stdin(Stdio::null());
         let status = command.stdout(out.reopen().unwrap()).stderr(err.reopen().unwrap()).status().unwrap();
@@ -87,7 +112,11 @@ impl Containerd {
     pub(crate) fn import(&self, rootfs: &Rootfs) {
         let files = tempfile::tempdir().unwrap();
         let archive = image::archive(rootfs, files.path());
-        self.ctr_ok(&["image", "import", "--snapshotter", "native", archive.to_str().unwrap()]);
+        // containerd 2 imports by its transfer service, which knows the snapshotter of its configuration only.
+        let local = words(&self.ctr(&["image", "import", "--help"])).contains("--local");
+        let local = if local { &["--local"][..] } else { &[] };
+        let options = ["image", "import", "--snapshotter", "native"];
+        self.ctr_ok(&[&options[..], local, &[archive.to_str().unwrap()]].concat());
     }
 
     /// Runs a task that sleeps; what the user sees if it does not come up.

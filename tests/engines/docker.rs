@@ -30,19 +30,30 @@ impl Docker {
             let more = more.iter().map(|&argument| argument.to_owned());
             serde_json::json!({"path": WRAPPER, "runtimeArgs": common.iter().cloned().chain(more).collect::<Vec<_>>()})
         };
-        let config = serde_json::json!({
+        let mut config = serde_json::json!({
             "runtimes": {
                 "runsecrets": runtime(&[]),
                 "runsecrets-env": runtime(&["--claim-from-environment"]),
             },
-            "iptables": false, "ip6tables": false, "bridge": "none", "storage-driver": "vfs", "oom-score-adjust": 0,
+            "iptables": false, "ip6tables": false, "bridge": "none", "storage-driver": "vfs",
             "data-root": path("data"), "exec-root": path("exec"), "pidfile": path("pid"),
             "hosts": [format!("unix://{}", path("sock").display())],
         });
+        let dockerd = program("dockerd", "docker.io");
+        let help = words(&Command::new(&dockerd).arg("--help").output().unwrap());
+        // Until Docker 24 it lowers its own score, which needs a capability; later ones do not know the word.
+        if help.contains("--oom-score-adjust") {
+            config["oom-score-adjust"] = 0.into();
+        }
+        if help.contains("--cdi-spec-dir") {
+            config["features"] = serde_json::json!({"cdi": true}); // from 28.3 on without being asked
+            config["cdi-spec-dirs"] = serde_json::json!([path("cdi")]);
+        }
+        std::fs::create_dir(path("cdi")).unwrap();
         std::fs::write(path("daemon.json"), config.to_string()).unwrap();
         std::fs::create_dir(path("client")).unwrap();
         let log = std::fs::File::create(path("log")).unwrap();
-        let mut command = Command::new(program("dockerd", "docker.io"));
+        let mut command = Command::new(dockerd);
         command.arg("--config-file").arg(path("daemon.json")).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let daemon = command.spawn().unwrap();
         let mut engine = Self { directory, daemon };
@@ -54,6 +65,17 @@ impl Docker {
             std::thread::sleep(Duration::from_millis(100));
         }
         engine
+    }
+
+    /// The first number of its version.
+    pub(crate) fn major(&self) -> u32 {
+        let version = self.ok(&["version", "--format", "{{.Server.Version}}"]);
+        version.split('.').next().unwrap().parse().unwrap()
+    }
+
+    /// Where it looks for the files of CDI devices, if it knows of them.
+    pub(crate) fn devices(&self) -> PathBuf {
+        self.directory.path().join("cdi")
     }
 
     /// Where it keeps what it knows: data-root, exec-root, and its log.
