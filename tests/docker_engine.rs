@@ -131,6 +131,7 @@ fn an_annotation_claims_from_docker_24_on_and_is_no_flag_before() {
     let (redis, nobody) = (claim("redis"), claim("nobody"));
     let run = ["run", "--network=none", "--runtime=runsecrets"];
     if engine.major() < 24 {
+        testbed::lacks("docker run --annotation");
         let said = engine.fails(&[&run[..], &[&redis, "busybox", "cat", SECRET]].concat());
         assert!(said.contains("unknown flag: --annotation"), "{said}");
         return;
@@ -160,6 +161,7 @@ fn a_device_claims_from_docker_25_on_and_is_no_path_before() {
     // By runc itself: no wrapper is needed.
     let run = ["run", "--network=none", "--device=runsecrets.io/service=redis"];
     if engine.major() < 25 {
+        testbed::lacks("docker run --device runsecrets.io/service=NAME");
         let said = engine.fails(&[&run[..], &["busybox", "cat", SECRET]].concat());
         assert!(said.contains("runsecrets.io/service=redis is not an absolute path"), "{said}");
         return;
