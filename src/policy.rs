@@ -134,6 +134,22 @@ pub fn authorize(
     })
 }
 
+/// Decides whether a container that was delivered to as the service `held` may have what that service grants now.
+///
+/// # Errors
+/// [`Refusal::AnotherService`]: the service was removed, and another one has its name.
+pub fn renew(container: &ContainerId, held: (&Id, &ServiceName), service: &Service) -> Result<Authorized, Refusal> {
+    if *held.0 != service.id {
+        return Err(Refusal::AnotherService { claimed: held.1.clone(), service: service.name.clone() });
+    }
+    Ok(Authorized {
+        container: container.clone(),
+        service: service.id.clone(),
+        name: service.name.clone(),
+        grants: service.grants.clone(),
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -204,7 +204,8 @@ fn half_a_delivery(bed: &Bed, sleeper: &Sleeper) -> (Channel, Vec<OwnedFd>) {
         protocol: PROTOCOL,
         container: ContainerId::parse("half").unwrap(),
         bundle: "/half".to_owned(),
-        claim,
+        claim: Some(claim),
+        annotations: std::collections::BTreeMap::new(),
         mount_label: None,
     };
     channel.send(&HookRequest::Deliver(request), &[process.as_fd()]).unwrap();

@@ -27,6 +27,8 @@ pub struct Config {
     pub api: Api,
     /// Connections and time-outs.
     pub limits: Limits,
+    /// What is kept of secrets.
+    pub secrets: Secrets,
     /// How secrets reach containers.
     pub delivery: Delivery,
     /// Where the root key comes from.
@@ -97,6 +99,15 @@ pub struct Limits {
     pub hook_seconds: Bounded<1, 600>,
     /// Seconds for requests to finish after SIGTERM. Default 10; 0 to 600.
     pub stop_seconds: Bounded<0, 600>,
+}
+
+/// What is kept of secrets.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Secrets {
+    /// Versions of a value that are kept, the current one among them; older ones are erased with their keys. Default 3; 1
+    /// to 100.
+    pub kept_versions: Bounded<1, 100>,
 }
 
 /// How secrets reach containers.
@@ -207,6 +218,12 @@ impl Paths {
 impl Default for Api {
     fn default() -> Self {
         Self { group: "runsecrets".to_owned() }
+    }
+}
+
+impl Default for Secrets {
+    fn default() -> Self {
+        Self { kept_versions: Bounded::new(3) }
     }
 }
 

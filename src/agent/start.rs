@@ -146,12 +146,16 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let runtime = runtime().map_err(StartError::Runtime)?;
     runtime.block_on(async {
         let deliveries = Deliveries::new(lock.clone(), events.clone(), run_dir, &settings)?;
+        if let Ok(catalog) = lock.catalog() {
+            deliveries.finish_announced(&catalog);
+        }
         let (stopper, stop) = watch::channel(false);
+        let kept_versions = config.secrets.kept_versions.count();
         let body_time = config.limits.body_seconds.seconds();
         let threads = config.limits.hook_connections.count();
         let hooks = HookDoor::open(hook, deliveries.clone(), threads, config.limits.hook_seconds.seconds());
         let hooks = hooks.map_err(StartError::Runtime)?;
-        let api = Arc::new(Api { lock, deliveries, events, body_time, stop });
+        let api = Arc::new(Api { lock, deliveries, events, kept_versions, body_time, stop });
         let admission = group.map_or(Admission::RootOnly, Admission::Group);
         serve(&config.limits, api, (admin, admission), hooks, stopper).await
     })?;

@@ -96,6 +96,60 @@ pub(super) enum SecretCommand {
     Rm(References),
     /// Remove all secrets that no service is granted
     Prune(Prune),
+    /// Give a secret a new value; running containers get it at once
+    Update(SecretUpdate),
+    /// Give a secret the value of an earlier version again
+    Rollback(SecretRollback),
+    /// List the versions of a secret that are kept
+    History(SecretHistory),
+}
+
+/// `secret update`.
+#[derive(Debug, Args)]
+pub(super) struct SecretUpdate {
+    #[command(flatten)]
+    pub(super) live: Live,
+    /// Name, id or beginning of the id
+    #[arg(value_name = "SECRET")]
+    pub(super) reference: String,
+    /// The file with the value, or - for standard input
+    #[arg(value_name = "FILE|-")]
+    pub(super) file: PathBuf,
+}
+
+/// `secret rollback`.
+#[derive(Debug, Args)]
+pub(super) struct SecretRollback {
+    #[command(flatten)]
+    pub(super) live: Live,
+    /// The version whose value it gets [default: the one before the current]
+    #[arg(long, value_name = "N")]
+    pub(super) to: Option<u64>,
+    /// Name, id or beginning of the id
+    #[arg(value_name = "SECRET")]
+    pub(super) reference: String,
+}
+
+/// `secret history`.
+#[derive(Debug, Args)]
+pub(super) struct SecretHistory {
+    /// Format output: 'table', 'table TEMPLATE', 'json', or a Go template
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(super) format: String,
+    /// Only display version numbers
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+    /// Name, id or beginning of the id
+    #[arg(value_name = "SECRET")]
+    pub(super) reference: String,
+}
+
+/// Whether containers that run are changed.
+#[derive(Debug, Args)]
+pub(super) struct Live {
+    /// With =false, containers that run stay as they are until they are started again
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, action = clap::ArgAction::Set)]
+    pub(super) live: bool,
 }
 
 /// `secret create`.
@@ -176,7 +230,7 @@ pub(super) enum ServiceCommand {
     Ps(ServicePs),
     /// Remove one or more services
     #[command(visible_alias = "remove")]
-    Rm(References),
+    Rm(ServiceRm),
     /// Grant, revoke, label
     Update(ServiceUpdate),
 }
@@ -219,9 +273,20 @@ pub(super) struct ServiceCreate {
     pub(super) require_claim: bool,
 }
 
+/// `service rm`.
+#[derive(Debug, Args)]
+pub(super) struct ServiceRm {
+    #[command(flatten)]
+    pub(super) live: Live,
+    #[command(flatten)]
+    pub(super) services: References,
+}
+
 /// `service update`.
 #[derive(Debug, Args)]
 pub(super) struct ServiceUpdate {
+    #[command(flatten)]
+    pub(super) live: Live,
     /// Grant a secret: NAME, or source=,target=,uid=,gid=,mode=
     #[arg(long = "secret-add", value_name = "SECRET", value_parser = Grant::parse)]
     pub(super) secret_add: Vec<Grant>,
@@ -306,13 +371,16 @@ fn label(text: &str) -> Result<String, ModelError> {
     Labels::parse([text]).map(|_| text.to_owned())
 }
 
+/// Runs a verb with its arguments; the second one shows a text.
+pub type RunVerb = fn(&clap::ArgMatches, &mut dyn FnMut(&str)) -> Result<(), Box<dyn std::error::Error>>;
+
 /// A verb that another module brings: the two know each other only by the program's entry point.
 #[derive(Debug, Clone, Copy)]
 pub struct Verb {
     /// Its command line.
     pub command: fn() -> clap::Command,
-    /// Runs it; what it shows goes through the last argument, as this program's own words do.
-    pub run: fn(&clap::ArgMatches, &mut dyn FnMut(&str)) -> Result<(), Box<dyn std::error::Error>>,
+    /// Runs it.
+    pub run: RunVerb,
 }
 
 /// What a command line asks for.

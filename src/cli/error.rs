@@ -45,6 +45,13 @@ pub(super) enum CliError {
     },
     /// The agent refused, in its own words.
     Refused(String),
+    /// What was stored could not be carried over to every container.
+    Stale {
+        /// How many files could not be changed.
+        count: usize,
+        /// The first one's container and why.
+        first: String,
+    },
     /// A template is wrong.
     Template(TemplateError),
     /// `--pretty` together with a template.
@@ -136,6 +143,9 @@ impl fmt::Display for CliError {
                 write!(f, "the agent's answer to {path} is not understood; is it the same version as this program?")
             }
             Self::Refused(words) => write!(f, "Error response from daemon: {words}"),
+            Self::Stale { count, first } => {
+                write!(f, "stored, but {count} of the files in running containers could not be changed: {first}")
+            }
             Self::Template(error) => write!(f, "{error}"),
             Self::PrettyTemplate => f.write_str("cannot supply extra formatting options to the pretty template"),
             Self::FileMissing => f.write_str("secret file is required"),

@@ -11,6 +11,15 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::error::CliError;
 use crate::secret::{MAX_VALUE, SecretBytes};
+use crate::sys::linux::process;
+
+/// Called before a value comes into this process: no core file, and no look into its memory.
+///
+/// # Errors
+/// [`CliError::Protection`].
+pub(super) fn protect() -> Result<(), CliError> {
+    process::forbid_core_files().and_then(|()| process::forbid_dumps()).map_err(CliError::Protection)
+}
 
 /// Reads the whole of `file`, or of standard input when it is `-`.
 ///

@@ -20,6 +20,7 @@ mod service;
 mod template;
 mod unlock;
 mod version;
+mod versions;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -29,7 +30,7 @@ use client::Agent;
 use error::CliError;
 use report::Report;
 
-pub use args::{Verb, definition};
+pub use args::{RunVerb, Verb, definition};
 
 /// Runs the program, with these verbs beside its own.
 pub fn main(verbs: &[Verb]) -> ExitCode {

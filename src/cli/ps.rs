@@ -49,8 +49,8 @@ fn show(path: &str, arguments: &PsArguments, agent: &Agent, report: &mut Report)
 fn row(delivery: &Value, now: i128, whole: bool) -> Value {
     let id = delivery.text_of("Container");
     let id = if whole || id.len() != ENGINE_ID { id } else { &id[..SHORT_ID] };
-    let names: Vec<&str> = match delivery.field("Secrets") {
-        Some(Value::List(secrets)) => secrets.iter().map(|secret| secret.text_of("Name")).collect(),
+    let names: Vec<String> = match delivery.field("Secrets") {
+        Some(Value::List(secrets)) => secrets.iter().map(held).collect(),
         _ => Vec::new(),
     };
     Value::record([
@@ -64,6 +64,12 @@ fn row(delivery: &Value, now: i128, whole: bool) -> Value {
     ])
 }
 
+/// A secret and its version, `NAME:N`.
+fn held(secret: &Value) -> String {
+    let version = secret.field("Version").map(ToString::to_string).unwrap_or_default();
+    format!("{}:{version}", secret.text_of("Name"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -73,7 +79,7 @@ mod tests {
         let id = "0123456789abcdef".repeat(4);
         let json = format!(
             r#"[{{"Container":"web_1","Service":"web","Pid":4711,"Since":"1970-01-01T00:00:00Z","Protection":"tmpfs, noswap",
-            "Bundle":"/b","Secrets":[{{"ID":"x","Name":"a","Version":1,"Target":"/run/secrets/a"}},{{"Name":"b"}}]}},
+            "Bundle":"/b","Secrets":[{{"ID":"x","Name":"a","Version":1,"Target":"/run/secrets/a"}},{{"Name":"b","Version":2}}]}},
             {{"Container":"{id}","Service":"web","Pid":1,"Since":"1970-01-01T00:00:00Z","Secrets":[]}}]"#
         );
         let Value::List(deliveries) = serde_json::from_str::<Value>(&json).unwrap().typed() else { panic!("a list") };
@@ -81,7 +87,7 @@ mod tests {
         assert_eq!(
             format::listed(&COLUMNS, "", false, &rows).unwrap(),
             "CONTAINER      SERVICE   PID       SINCE                SECRETS   PROTECTION\n\
-             web_1          web       4711      About a minute ago   a,b       tmpfs, noswap\n\
+             web_1          web       4711      About a minute ago   a:1,b:2   tmpfs, noswap\n\
              0123456789ab   web       1         About a minute ago             \n"
         );
         let quiet = format::listed(&COLUMNS, "", true, &[row(&deliveries[1], 0, true)]).unwrap();

@@ -12,8 +12,8 @@ use super::input;
 use super::object::{collect, label_columns, path, query, rows, shape};
 use super::report::Report;
 use super::template::Value;
+use super::versions;
 use crate::model::Labels;
-use crate::sys::linux::process;
 
 const COLUMNS: Columns = Columns {
     titles: &[
@@ -75,12 +75,14 @@ pub(super) fn run(command: SecretCommand, agent: &Agent, report: &mut Report) ->
             Ok(())
         }
         SecretCommand::Prune(arguments) => prune(&arguments, agent, report),
+        SecretCommand::Update(arguments) => versions::update(&arguments, agent, report),
+        SecretCommand::Rollback(arguments) => versions::rollback(&arguments, agent, report),
+        SecretCommand::History(arguments) => versions::history(&arguments, agent, report),
     }
 }
 
 fn create(arguments: &SecretCreate, agent: &Agent, report: &mut Report) -> Result<(), CliError> {
-    // From here on a value may be in this process: no core file, and no look into its memory.
-    process::forbid_core_files().and_then(|()| process::forbid_dumps()).map_err(CliError::Protection)?;
+    input::protect()?;
     let value = match (&arguments.file, arguments.driver.is_empty()) {
         (Some(file), true) => Some(input::read(file)?),
         (None, false) => None,

@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::args::{Inspect, List, References, ServiceCommand, ServiceCreate, ServiceUpdate};
+use super::args::{Inspect, List, ServiceCommand, ServiceCreate, ServiceRm, ServiceUpdate};
 use super::client::Agent;
 use super::error::CliError;
 use super::format::{self, Columns};
 use super::object::{collect, label_columns, path, query, rows, shape};
 use super::report::Report;
 use super::template::Value;
+use super::versions::all_changed;
 use crate::model::{CLAIM_ANNOTATION, Grant, Labels};
 
 /// Where services are in the API.
@@ -93,6 +94,7 @@ struct Update<'a> {
     secret_rm: &'a [String],
     label_add: &'a BTreeMap<String, String>,
     label_rm: &'a [String],
+    live: bool,
 }
 
 /// Runs one of them.
@@ -102,8 +104,8 @@ pub(super) fn run(command: ServiceCommand, agent: &Agent, report: &mut Report) -
         ServiceCommand::Inspect(arguments) => inspect(&arguments, agent, report),
         ServiceCommand::Ls(arguments) => list(&arguments, agent, report),
         ServiceCommand::Ps(arguments) => super::ps::of_service(&arguments, agent, report),
-        ServiceCommand::Rm(References { references }) => {
-            remove(&references, agent, report);
+        ServiceCommand::Rm(arguments) => {
+            remove(&arguments, agent, report);
             Ok(())
         }
         ServiceCommand::Update(arguments) => update(&arguments, agent, report),
@@ -176,16 +178,18 @@ fn update(arguments: &ServiceUpdate, agent: &Agent, report: &mut Report) -> Resu
         secret_rm: &arguments.secret_rm,
         label_add: labels.as_map(),
         label_rm: &arguments.label_rm,
+        live: arguments.live.live,
     };
     let path = path("service", SERVICES, &arguments.service)? + "/update";
-    agent.post(&path, serde_json::to_vec(&body).unwrap_or_default())?;
+    let answer = agent.post(&path, serde_json::to_vec(&body).unwrap_or_default())?;
     report.line(&arguments.service);
-    Ok(())
+    all_changed(&answer)
 }
 
-fn remove(references: &[String], agent: &Agent, report: &mut Report) {
-    for reference in references {
-        match path("service", SERVICES, reference).and_then(|path| agent.delete(&path)) {
+fn remove(arguments: &ServiceRm, agent: &Agent, report: &mut Report) {
+    let live = if arguments.live.live { "" } else { "?live=false" };
+    for reference in &arguments.services.references {
+        match path("service", SERVICES, reference).and_then(|path| agent.delete(&(path + live))) {
             Ok(()) => report.line(reference),
             Err(error) => report.error(&error),
         }

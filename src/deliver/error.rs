@@ -52,6 +52,18 @@ pub enum DeliverError {
         /// Why.
         cause: io::Error,
     },
+    /// The container's mount namespace cannot be entered.
+    Gone {
+        /// Its first process.
+        pid: i32,
+        /// Why.
+        cause: io::Error,
+    },
+    /// What a container shows at a target is not ours any more.
+    Covered {
+        /// The path in the container.
+        path: String,
+    },
     /// A user or group is not in the container's passwd or group.
     UnknownOwner {
         /// "user" or "group".
@@ -125,6 +137,14 @@ impl fmt::Display for DeliverError {
             Self::MountPoint { path, cause } => write!(
                 f,
                 "cannot make the mount point '{}' in the container: {cause}; add it to the image if its root is read-only",
+                escaped(path)
+            ),
+            Self::Gone { pid, cause } => {
+                write!(f, "cannot enter the mount namespace of process {pid}: {cause}; has the container ended?")
+            }
+            Self::Covered { path } => write!(
+                f,
+                "what the container shows at '{}' is not what was attached there: it was unmounted or covered; restart the container",
                 escaped(path)
             ),
             Self::Attach { path, cause } => write!(

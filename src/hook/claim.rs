@@ -10,7 +10,7 @@ use super::error::HookError;
 /// # Errors
 /// The name cannot be a service's, or argument and annotation differ.
 pub(super) fn claim(
-    argument: Option<&ServiceName>,
+    argument: Option<&(ServiceName, ClaimRoute)>,
     state: &State,
     config: Option<&Config>,
 ) -> Result<Option<Claim>, HookError> {
@@ -21,10 +21,10 @@ pub(super) fn claim(
     let annotated = annotation(SERVICE_ANNOTATION).map(ServiceName::parse).transpose().map_err(HookError::Claim)?;
     let (service, route) = match (argument, annotated) {
         (None, None) => return Ok(None),
-        (Some(argument), Some(annotated)) if argument.folded() != annotated.folded() => {
+        (Some((argument, _)), Some(annotated)) if argument.folded() != annotated.folded() => {
             return Err(HookError::TwoClaims { argument: argument.to_string(), annotation: annotated.to_string() });
         }
-        (Some(argument), _) => (argument.clone(), ClaimRoute::Argument),
+        (Some((argument, route)), _) => (argument.clone(), *route),
         (None, Some(annotated)) => (annotated, ClaimRoute::Annotation),
     };
     Ok(Some(Claim { service, route, token: annotation(CLAIM_ANNOTATION).map(str::to_owned) }))
@@ -36,7 +36,7 @@ mod tests {
 
     fn claimed(argument: Option<&str>, annotations: &str) -> Result<Option<Claim>, HookError> {
         let state = State::parse(format!(r#"{{"id":"c","annotations":{annotations}}}"#).as_bytes()).unwrap();
-        let argument = argument.map(|name| ServiceName::parse(name).unwrap());
+        let argument = argument.map(|name| (ServiceName::parse(name).unwrap(), ClaimRoute::Argument));
         claim(argument.as_ref(), &state, None)
     }
 

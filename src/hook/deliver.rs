@@ -1,11 +1,12 @@
 //! `createRuntime`: from the runtime's state to mounts in the container.
 
+use std::collections::BTreeMap;
 use std::os::fd::AsFd;
 use std::path::Path;
 
 use crate::deliver::linux::{Attached, Existing, look_up};
 use crate::model::ContainerId;
-use crate::oci::State;
+use crate::oci::{Config, State};
 use crate::sys::linux::path::Dir;
 use crate::sys::linux::pidfd::{MountNamespace, Process};
 use crate::wire::{AgentReply, Deliver, HookRequest, Layout, PROTOCOL, Surroundings};
@@ -23,7 +24,10 @@ pub(super) fn deliver(arguments: &Arguments) -> Result<(), HookError> {
     let state = read_state()?;
     let bundle = state.bundle.as_deref().ok_or(HookError::StateLacks { what: "bundle" })?;
     let config = read_config(bundle)?;
-    let Some(claim) = claim(arguments.service.as_ref(), &state, Some(&config))? else { return Ok(()) };
+    let claim = claim(arguments.service.as_ref(), &state, Some(&config))?;
+    if claim.is_none() && !arguments.ask {
+        return Ok(());
+    }
     trace.step("read");
 
     // First of all: the agent wakes up while we look at the container.
@@ -34,6 +38,7 @@ pub(super) fn deliver(arguments: &Arguments) -> Result<(), HookError> {
         protocol: PROTOCOL,
         container: ContainerId::parse(&state.id).map_err(HookError::Claim)?,
         bundle: bundle.to_string_lossy().into_owned(),
+        annotations: if claim.is_none() { annotations(&state, &config) } else { BTreeMap::new() },
         claim,
         mount_label: config.mount_label().map(str::to_owned),
     };
@@ -84,6 +89,12 @@ fn attach(agent: &Agent, rootfs: &Dir, trace: &mut Trace) -> Result<(), HookErro
     attached.keep();
     trace.step("attach");
     Ok(())
+}
+
+/// What the agent may judge a container by that claims nothing.
+fn annotations(state: &State, config: &Config) -> BTreeMap<String, String> {
+    let stated = if state.annotations.is_empty() { &config.annotations } else { &state.annotations };
+    stated.clone()
 }
 
 fn container_init(state: &State) -> Result<Process, HookError> {

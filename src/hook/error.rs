@@ -56,7 +56,7 @@ impl fmt::Display for HookError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage => f.write_str(
-                "usage: runsecrets-hook create-runtime|prestart|poststop [--service NAME] [--run-dir DIR] [--trace FILE]",
+                "usage: runsecrets-hook create-runtime|prestart|poststop [--service NAME] [--ask] [--run-dir DIR] [--trace FILE]",
             ),
             Self::Startup { cause } => write!(f, "cannot drop what was inherited: {cause}"),
             Self::State(cause) => write!(f, "cannot use the state on standard input: {cause}"),

@@ -5,7 +5,7 @@
 //! `createRuntime` (or `prestart`)
 //! 1. clears its environment and closes inherited descriptors;
 //! 2. reads the state from standard input and config.json from the bundle;
-//! 3. exits 0 if the container claims no service: the agent is not asked;
+//! 3. exits 0 if the container claims no service: the agent is not asked, unless `--ask` says so;
 //! 4. connects to the agent, and makes sure that root is listening there;
 //! 5. refuses a container that shares the mount namespace of its runtime; makes the claim, enters the mount namespace;
 //! 6. looks at what is mounted, and asks the agent for the service's mounts;

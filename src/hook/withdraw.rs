@@ -19,7 +19,7 @@ pub(super) fn withdraw(arguments: &Arguments) -> Result<(), HookError> {
     let bundle = state.bundle.as_deref().ok_or(HookError::StateLacks { what: "bundle" })?;
     // The engine may have taken the bundle away already; without it nobody knows whether there was a claim: ask.
     let config = read_config(bundle).ok();
-    if config.is_some() && claim(arguments.service.as_ref(), &state, config.as_ref())?.is_none() {
+    if config.is_some() && !arguments.ask && claim(arguments.service.as_ref(), &state, config.as_ref())?.is_none() {
         return Ok(());
     }
     let container = ContainerId::parse(&state.id).map_err(HookError::Claim)?;

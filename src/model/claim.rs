@@ -41,6 +41,8 @@ pub enum ClaimRoute {
     Argument,
     /// The annotation `io.runsecrets.service`: an image can bring its own.
     Annotation,
+    /// The environment variable `RUNSECRETS_SERVICE`, where the operator allows it: an image can bring its own.
+    Environment,
 }
 
 /// Which service a container says it is.

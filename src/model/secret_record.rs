@@ -17,6 +17,9 @@ pub struct SecretVersion {
     pub size: usize,
     /// When it was stored.
     pub created: Timestamp,
+    /// The earlier version whose value it has, where it came about by rolling back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<u64>,
 }
 
 /// A secret without its value.

@@ -18,6 +18,8 @@ pub(super) struct Options {
     pub(super) service: Option<ServiceName>,
     /// Whether the environment variable of a container may name its service; an image can set it, too.
     pub(super) claim_from_environment: bool,
+    /// Whether the agent is asked about containers that claim nothing.
+    pub(super) ask: bool,
 }
 
 impl Options {
@@ -29,8 +31,13 @@ impl Options {
             let Some((name, inline)) = option(argument).filter(|_| argument.as_bytes().starts_with(b"--")) else {
                 break;
             };
-            if name == CLAIM_FROM_ENVIRONMENT && inline.is_none() {
-                options.claim_from_environment = true;
+            let switch = match name {
+                b"claim-from-environment" => Some(&mut options.claim_from_environment),
+                b"ask" => Some(&mut options.ask),
+                _ => None,
+            };
+            if let Some(switch) = switch.filter(|_| inline.is_none()) {
+                *switch = true;
                 rest = tail;
                 continue;
             }
@@ -58,11 +65,8 @@ impl Options {
     }
 }
 
-/// The names of our own options.
+/// The names of our own options that take a value.
 const OWN: [&[u8]; 4] = [b"real-runtime", b"hook", b"run-dir", b"service"];
-
-/// The only one of our options that takes no value.
-const CLAIM_FROM_ENVIRONMENT: &[u8] = b"claim-from-environment";
 
 /// How a runtime reads its command line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -337,7 +341,8 @@ mod tests {
         assert!(!Options::split(&words("create --claim-from-environment")).unwrap().0.claim_from_environment);
         let all = words("--claim-from-environment --run-dir /r create --bundle /b");
         let (options, rest) = Options::split(&all).unwrap();
-        assert!(options.claim_from_environment && options.run_dir.is_some());
+        assert!(options.claim_from_environment && options.run_dir.is_some() && !options.ask);
+        assert!(Options::split(&words("--run-dir /r --ask create --bundle /b")).unwrap().0.ask);
         assert_eq!(rest, &words("create --bundle /b")[..]);
     }
 }

@@ -59,7 +59,7 @@ impl fmt::Display for WrapperError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Usage => f.write_str(
-                "usage: runsecrets-runtime [--real-runtime PATH] [--hook PATH] [--run-dir DIR] [--service NAME] [--claim-from-environment] RUNTIME-ARGUMENTS…",
+                "usage: runsecrets-runtime [--real-runtime PATH] [--hook PATH] [--run-dir DIR] [--service NAME] [--claim-from-environment] [--ask] RUNTIME-ARGUMENTS…",
             ),
             Self::Service(cause) => write!(f, "--service: {cause}"),
             Self::Environment(cause) => write!(f, "RUNSECRETS_SERVICE in the container's environment: {cause}"),

@@ -1,6 +1,7 @@
 //! The wrapper: stands where a container engine calls runc or crun. On `create` and `run` of a container that claims a
 //! service it adds our hooks to the bundle's config.json; then it becomes the real runtime, with the very same arguments.
-//! It knows neither secrets nor the agent, and a container that claims nothing is not touched.
+//! It knows neither secrets nor the agent, and a container that claims nothing is not touched, unless `--ask` has the
+//! agent judge each.
 #![forbid(unsafe_code)]
 
 mod arguments;
@@ -46,17 +47,17 @@ fn run(
 ) -> Result<WrapperError, WrapperError> {
     if let Some(bundle) = invocation.bundle() {
         let config = bundle::read(&bundle, invocation.config.as_deref())?;
-        let mut service = options.service.clone();
+        let mut said = options.service.as_ref().map(|service| ("--service", service.clone()));
         let annotated = bundle::claims(&config)?;
-        if options.claim_from_environment && service.is_none() && !annotated {
-            service = bundle::environment_claim(&config)?;
+        if options.claim_from_environment && said.is_none() && !annotated {
+            said = bundle::environment_claim(&config)?.map(|service| ("--service-from-environment", service));
         }
-        if service.is_some() || annotated {
+        if said.is_some() || annotated || options.ask {
             bundle::is_its_own(&bundle, invocation.config.as_deref())?;
             let hook = programs::hook(options)?;
             let additions = Additions {
                 hook,
-                arguments: hook_arguments(service.as_ref(), options.run_dir().as_deref())?,
+                arguments: hook_arguments(said.as_ref(), options)?,
                 // crun refuses the container where it cannot open the file that it is told.
                 show_on_stderr: programs::is_crun(runtime) && programs::stderr_opens(),
             };
@@ -67,12 +68,15 @@ fn run(
     Ok(WrapperError::Exec { runtime: runtime.to_owned(), cause })
 }
 
-fn hook_arguments(service: Option<&ServiceName>, run_dir: Option<&Path>) -> Result<Vec<String>, WrapperError> {
+fn hook_arguments(said: Option<&(&str, ServiceName)>, options: &Options) -> Result<Vec<String>, WrapperError> {
     let mut arguments = Vec::new();
-    if let Some(service) = service {
-        arguments.extend(["--service".to_owned(), service.to_string()]);
+    if let Some((flag, service)) = said {
+        arguments.extend([(*flag).to_owned(), service.to_string()]);
     }
-    if let Some(run_dir) = run_dir {
+    if options.ask {
+        arguments.push("--ask".to_owned());
+    }
+    if let Some(run_dir) = options.run_dir() {
         let text = run_dir.to_str().filter(|_| run_dir.is_absolute()).ok_or(WrapperError::RunDir)?;
         arguments.extend(["--run-dir".to_owned(), text.to_owned()]);
     }

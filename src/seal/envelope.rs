@@ -60,6 +60,20 @@ pub fn open_value(
     if authorized.covers(grant) { open(keys, sealed) } else { Err(SealError::NotGranted) }
 }
 
+/// Seals a sealed value anew, under a new data key and at another place; nobody sees it meanwhile.
+///
+/// # Errors
+/// [`SealError::Damaged`], [`SealError::Random`], [`SealError::Memory`].
+pub fn reseal_value(
+    keys: &Keys,
+    sealed: &SealedValue<'_>,
+    data_key_at: &[u8],
+    value_at: &[u8],
+    serial: u64,
+) -> Result<(Vec<u8>, Vec<u8>), SealError> {
+    seal_value(keys, data_key_at, value_at, serial, open(keys, sealed)?)
+}
+
 /// Whether the sealed value is `other`, in a time that depends on the lengths only. The value is not given out.
 ///
 /// # Errors

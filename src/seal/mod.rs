@@ -21,7 +21,7 @@ mod token;
 mod unlock;
 
 pub use cipher::{fill_random, new_id};
-pub use envelope::{SealedValue, open_value, same_value, seal_value, verify_data_key};
+pub use envelope::{SealedValue, open_value, reseal_value, same_value, seal_value, verify_data_key};
 pub use error::{Fault, SealError};
 pub use header::StoreHeader;
 pub use keys::{Keys, ROOT_KEY_BYTES, RootKey, StoreId};

@@ -1,11 +1,13 @@
 //! The messages themselves. Fields are domain types, so a message that decodes is already checked.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::model::{Claim, ContainerId, Target};
 
 /// The version of this protocol; a hook and an agent that differ refuse each other.
-pub const PROTOCOL: u32 = 1;
+pub const PROTOCOL: u32 = 2;
 /// The most mounts of a container that a request may list.
 pub const MAX_MOUNTS: usize = 4096;
 
@@ -56,8 +58,12 @@ pub struct Deliver {
     pub container: ContainerId,
     /// The bundle's path.
     pub bundle: String,
-    /// Which service it says it is.
-    pub claim: Claim,
+    /// Which service it says it is. None: nobody has said so, and the hook was told to ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub claim: Option<Claim>,
+    /// The annotations of a container without a claim: what its engine stamped on it, and what its image brought.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
     /// The SELinux label for its mounts (`linux.mountLabel`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mount_label: Option<String>,
@@ -143,7 +149,7 @@ pub enum AgentReply {
         /// The ids that container root has on the host: made mount points get them.
         root: (u32, u32),
     },
-    /// There is nothing to attach: the service has no grants, or this container has its secrets already.
+    /// There is nothing to attach: the service has no grants, this container has its secrets already, or it is no service.
     Nothing,
     /// The secrets are gone.
     Withdrawn {

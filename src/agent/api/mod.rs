@@ -9,6 +9,7 @@ pub mod secrets;
 pub mod services;
 mod unlock;
 pub mod version;
+mod versions;
 pub mod watch;
 
 use std::borrow::Cow;
@@ -40,6 +41,8 @@ pub struct Api {
     pub deliveries: Arc<Deliveries>,
     /// What happened.
     pub events: Arc<Events>,
+    /// How many versions of a secret are kept.
+    pub kept_versions: usize,
     /// How long a client may take to send a body.
     pub body_time: Duration,
     /// Becomes true when the agent stops.
@@ -108,6 +111,13 @@ impl Api {
             ("POST", ["secrets", reference, "update"]) => secrets::relabel(self, reference, call).await,
 
             ("POST", ["runsecrets", "v1", "secrets", "prune"]) => secrets::prune(self, call).await,
+            ("POST", ["runsecrets", "v1", "secrets", reference, "update"]) => {
+                versions::update(self, reference, call).await
+            }
+            ("POST", ["runsecrets", "v1", "secrets", reference, "rollback"]) => {
+                versions::rollback(self, reference, call).await
+            }
+            ("GET", ["runsecrets", "v1", "secrets", reference, "history"]) => versions::history(self, reference).await,
             ("POST", ["runsecrets", "v1", "unlock"]) => unlock::unlock(self, call).await,
             ("POST", ["runsecrets", "v1", "autolock"]) => unlock::autolock(self, call).await,
             ("GET", ["runsecrets", "v1", "ps"]) => services::ps(self, None).await,

@@ -10,10 +10,11 @@ use super::answer::Answer;
 use super::body;
 use super::error::ApiError;
 use super::filters::Filters;
+use super::versions::changed;
 use super::{Api, Call};
 use crate::agent::catalog::{CatalogError, ServiceChange};
 use crate::agent::clock::{now, rfc3339};
-use crate::agent::delivery::Delivery;
+use crate::agent::delivery::{Delivery, Scope};
 use crate::agent::events::Kind;
 use crate::model::{Grant, Grants, Labels, Mode, ModelError, Owner, SecretName, Service, ServiceName, Target};
 use crate::seal::new_token;
@@ -47,6 +48,7 @@ struct CreateForm {
 #[serde(rename_all = "PascalCase", deny_unknown_fields, default)]
 #[derive(Default)]
 struct UpdateForm {
+    live: Option<bool>,
     secret_add: Vec<GrantForm>,
     secret_rm: Vec<String>,
     label_add: BTreeMap<String, String>,
@@ -137,15 +139,31 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
         label_add: Labels::try_from(form.label_add)?,
         label_rm: form.label_rm,
     };
-    let service = api.blocking(move |catalog| Ok(catalog.update_service(&reference, index, &change, now())?)).await?;
+    let (deliveries, live) = (api.deliveries.clone(), form.live != Some(false));
+    let (service, outcomes) = api
+        .blocking(move |catalog| {
+            let scope = Scope::Service(catalog.service(&reference)?.id);
+            changed(&deliveries, catalog, live.then_some(&scope), || {
+                catalog.update_service(&reference, index, &change, now())
+            })
+        })
+        .await?;
     note(api, "update", peer, &service);
-    Ok(Answer::json(StatusCode::OK, &shape(&service)))
+    let mut updated = shape(&service);
+    updated["Containers"] = json!(outcomes);
+    Ok(Answer::json(StatusCode::OK, &updated))
 }
 
-/// `DELETE /services/{ref}`.
+/// `DELETE /services/{ref}?live=false`: what its containers have is revoked, unless told otherwise.
 pub(super) async fn remove(api: &Api, reference: &str, call: Call) -> Result<Answer, ApiError> {
-    let reference = reference.to_owned();
-    let service = api.blocking(move |catalog| Ok(catalog.remove_service(&reference)?)).await?;
+    let live = call.query("live").as_deref() != Some("false");
+    let (reference, deliveries) = (reference.to_owned(), api.deliveries.clone());
+    let (service, _) = api
+        .blocking(move |catalog| {
+            let scope = Scope::Service(catalog.service(&reference)?.id);
+            changed(&deliveries, catalog, live.then_some(&scope), || catalog.remove_service(&reference))
+        })
+        .await?;
     note(api, "remove", call.peer, &service);
     Ok(Answer::nothing())
 }
@@ -183,7 +201,9 @@ fn container(delivery: &Delivery) -> Value {
     let secrets: Vec<_> = delivery
         .secrets
         .iter()
-        .map(|held| json!({"ID": held.id, "Name": held.name, "Version": held.version, "Target": held.target}))
+        .map(|held| {
+            json!({"ID": held.id, "Name": held.name, "Version": held.version, "Target": held.target, "Since": rfc3339(held.since)})
+        })
         .collect();
     json!({
         "Container": delivery.id,

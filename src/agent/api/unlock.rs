@@ -27,7 +27,15 @@ struct Form<'a> {
 pub(super) async fn unlock(api: &Api, call: Call) -> Result<Answer, ApiError> {
     let peer = call.peer;
     let (_, key) = read(call).await?;
-    let unlocked = blocking(api, move |lock| Ok(lock.unlock(&key.unwrap_or(SecretBytes::zeroed(0)?))?)).await?;
+    let deliveries = api.deliveries.clone();
+    let unlocked = blocking(api, move |lock| {
+        let unlocked = lock.unlock(&key.unwrap_or(SecretBytes::zeroed(0)?))?;
+        if let Ok(catalog) = lock.catalog() {
+            deliveries.finish_announced(&catalog);
+        }
+        Ok(unlocked)
+    })
+    .await?;
     tracing::info!(uid = peer.uid, pid = peer.pid, "unlock: {unlocked:?}");
     let state = match unlocked {
         Unlocked::Opened => "opened",

@@ -77,6 +77,13 @@ pub enum CatalogError {
     LabelsOnly,
     /// The update names another version than the current one.
     OutOfSequence,
+    /// The version to roll back to is not there, or is the current one.
+    NoVersion {
+        /// The secret.
+        secret: SecretName,
+        /// Which one was asked for; none: the one before.
+        number: Option<u64>,
+    },
     /// Services grant the secret.
     InUse {
         /// The secret.
@@ -105,7 +112,7 @@ impl CatalogError {
     /// What sort of failure it was.
     pub fn status(&self) -> Status {
         match self {
-            Self::NotFound { .. } => Status::NotFound,
+            Self::NotFound { .. } | Self::NoVersion { .. } => Status::NotFound,
             Self::Ambiguous { .. } => Status::Ambiguous,
             Self::Exists { .. } => Status::Conflict,
             Self::Size | Self::LabelsOnly | Self::SourcesMissing(_) | Self::NotGranted { .. } | Self::Model(_) => {
@@ -140,6 +147,12 @@ impl fmt::Display for CatalogError {
             Self::Size => write!(f, "secret data must be larger than 0 and less than 512000 bytes"),
             Self::LabelsOnly => write!(f, "only updates to Labels are allowed"),
             Self::OutOfSequence => write!(f, "update out of sequence"),
+            Self::NoVersion { secret, number: Some(number) } => {
+                write!(f, "secret '{secret}' has no earlier version {number}; see `runsecrets secret history {secret}`")
+            }
+            Self::NoVersion { secret, number: None } => {
+                write!(f, "secret '{secret}' has no earlier version to roll back to")
+            }
             Self::InUse { secret, services } => {
                 let plural = if services.len() == 1 { "" } else { "s" };
                 write!(f, "secret '{secret}' is in use by the following service{plural}: {}", listed(services))

@@ -12,6 +12,7 @@ mod ledger;
 mod open;
 mod secrets;
 mod services;
+mod versions;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -22,7 +23,7 @@ use crate::seal::RootKey;
 use crate::store::Store;
 
 pub use change::ServiceChange;
-pub use error::{CatalogError, Status};
+pub use error::{CatalogError, Sort, Status};
 
 /// All secrets and services of one store. Calls block (on the disk, and on other writers); they may come from several threads.
 pub struct Catalog {

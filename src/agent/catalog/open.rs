@@ -9,8 +9,8 @@ use crate::seal::{Fault, Kind, SealedValue, open_value, same_value};
 use crate::secret::SecretBytes;
 use crate::store::Key;
 
-/// Where the current value of a secret is, and what must be found there.
-struct Found {
+/// Where one version of a secret's value is, and what must be found there.
+pub(super) struct Found {
     secret: SecretInfo,
     version: u64,
     data_key: (Key, Expected),
@@ -18,7 +18,7 @@ struct Found {
 }
 
 /// The records of a value as they were read, verified against the ledger.
-struct Records {
+pub(super) struct Records {
     data_key: Vec<u8>,
     value: Vec<u8>,
 }
@@ -53,7 +53,7 @@ impl Catalog {
     }
 
     /// Reads both records. One that is gone was removed meanwhile, or from outside: the index knows which.
-    fn fetch(&self, found: &Found) -> Result<Records, CatalogError> {
+    pub(super) fn fetch(&self, found: &Found) -> Result<Records, CatalogError> {
         let read = |kind, (key, expected): &(Key, Expected)| {
             self.ledger.fetch(kind, key, expected)?.ok_or_else(|| match self.read().written.expected(key) {
                 Some(_) => CatalogError::damaged(kind, Fault::Missing),
@@ -65,7 +65,7 @@ impl Catalog {
 }
 
 impl Found {
-    fn sealed<'a>(&'a self, records: &'a Records) -> SealedValue<'a> {
+    pub(super) fn sealed<'a>(&'a self, records: &'a Records) -> SealedValue<'a> {
         SealedValue {
             data_key_at: self.data_key.0.as_bytes(),
             data_key: &records.data_key,
@@ -95,8 +95,13 @@ impl Index {
     }
 
     fn current(&self, secret: &SecretInfo) -> Result<Found, CatalogError> {
+        let missing = || CatalogError::damaged(Kind::Value, Fault::Missing);
+        self.version(secret, secret.current().ok_or_else(missing)?.number)
+    }
+
+    /// Version `version` of `secret`, which must be one of those that are kept.
+    pub(super) fn version(&self, secret: &SecretInfo, version: u64) -> Result<Found, CatalogError> {
         let missing = |kind| CatalogError::damaged(kind, Fault::Missing);
-        let version = secret.current().ok_or_else(|| missing(Kind::Value))?.number;
         let at = |kind| {
             let key = version_key(kind, &secret.id, version);
             let expected = self.written.expected(&key).ok_or_else(|| missing(kind))?;

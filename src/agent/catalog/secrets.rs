@@ -31,7 +31,7 @@ impl Catalog {
         let _turn = self.turn();
         let mut writing = self.begin(|index| index.secrets.vacant(name.as_str()))?;
         let index = writing.serial();
-        let first = SecretVersion { number: 1, size: value.len(), created: now };
+        let first = SecretVersion { number: 1, size: value.len(), created: now, from: None };
         let secret =
             SecretInfo { id: new_id()?, name, labels, versions: vec![first], created: now, updated: now, index };
         let (data_key, sealed) = (version_key(Kind::DataKey, &secret.id, 1), version_key(Kind::Value, &secret.id, 1));
@@ -138,7 +138,7 @@ impl Catalog {
 }
 
 impl Ledger {
-    fn describe_secret(&self, writing: &mut Writing, secret: &SecretInfo) -> Result<(), SealError> {
+    pub(super) fn describe_secret(&self, writing: &mut Writing, secret: &SecretInfo) -> Result<(), SealError> {
         let at = key(&self.keys.name_key(Kind::Secret, &secret.name.folded()));
         let place = Place { kind: Kind::Secret, key: at.as_bytes(), serial: writing.serial() };
         let record = seal_metadata(&self.keys, place, secret)?;

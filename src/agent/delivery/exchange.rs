@@ -9,15 +9,16 @@ use crate::agent::catalog::Catalog;
 use crate::agent::clock;
 use crate::agent::events::Kind;
 use crate::deliver::DeliverError;
-use crate::deliver::linux::{Empty, FillPlan, Filled, IdMaps, Request, Room, owner_names, plan};
-use crate::model::{ContainerId, Grants, Service, escaped};
+use crate::deliver::linux::{Empty, FillPlan, Filled, IdMaps, Request, Room, Writable, owner_names, plan};
+use crate::model::{Claim, ContainerId, Grants, Service, escaped};
 use crate::policy::{Authorized, Peer, authorize};
 use crate::seal::token_matches;
 use crate::sys::linux::peer;
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{AgentReply, Channel, Deliver, HookRequest, MadePoint, Mount, PROTOCOL, Surroundings};
 
-use super::held::{Container, Held, Key, Reserved, Writable};
+use super::held::{Container, Held, Key, Reserved};
+use super::identity;
 use super::record::Record;
 use super::{Delivered, Deliveries, Delivery, DeliveryError};
 
@@ -42,7 +43,7 @@ impl Deliveries {
         match channel.receive()? {
             (HookRequest::Deliver(request), fds) => {
                 let id = request.container.clone();
-                let service = request.claim.service.to_string();
+                let service = request.claim.as_ref().map_or_else(String::new, |claim| claim.service.to_string());
                 self.deliver(channel, peer, request, fds).inspect_err(|error| {
                     let reason = error.to_string();
                     let attributes = [("service", service.as_str()), ("reason", reason.as_str())];
@@ -70,8 +71,9 @@ impl Deliveries {
         let (process, started) = self.identify(fds)?;
         let pid = process.pid();
         let catalog = self.lock.catalog()?;
-        let service = service(&catalog, &request)?;
-        let authorized = authorize(peer, &request.container, &request.claim, &service, token_matches)?;
+        let Some(claim) = identity::claim(&request)? else { return Ok(channel.send(&AgentReply::Nothing, &[])?) };
+        let service = service(&catalog, &claim)?;
+        let authorized = authorize(peer, &request.container, &claim, &service, token_matches)?;
         let key = Key { id: request.container.clone(), bundle: PathBuf::from(&request.bundle) };
         let place = match self.reserve(&key, &process, started, &service)? {
             Reserved::Place(place) => place,
@@ -109,8 +111,9 @@ impl Deliveries {
             delivery,
             process,
             started,
-            device: filled.device,
-            writable: Writable::Root(filled.root),
+            devices: vec![filled.device],
+            files: plan.files,
+            writable: Writable::root(filled.root),
             mounts: plan.mounts.iter().map(|(mount, _)| mount.clone()).collect(),
             made: Vec::new(),
         };
@@ -122,6 +125,8 @@ impl Deliveries {
         let record = place.fill(container.finish(made)?);
         self.reap_if_ended(&key, pid, started);
         self.note(&key, &record);
+        // A version that came meanwhile found this container not there yet.
+        self.catch_up(&catalog, &key);
         let protection = filled.protection.to_string();
         self.emit("deliver", &key.id, &[("service", service.name.as_str()), ("protection", &protection)]);
         tracing::info!(container = %key.id, service = %service.name, %protection, "delivered");
@@ -172,7 +177,8 @@ impl Deliveries {
         let filled = empty.fill(plan, &self.stage, |index| {
             let grant = grants.get(index).ok_or(DeliveryError::OutOfTurn)?;
             let (info, version, value) = catalog.open_value(authorized, grant)?;
-            secrets.push(Delivered { id: info.id, name: info.name, version, target: grant.target.clone() });
+            let (target, since) = (grant.target.clone(), clock::now());
+            secrets.push(Delivered { id: info.id, name: info.name, version, target, since });
             Ok::<_, DeliveryError>(value)
         })?;
         Ok((filled, secrets))
@@ -180,7 +186,7 @@ impl Deliveries {
 
     /// Completes the record with the mount points that were made. Without them a later agent only leaves empty mount
     /// points behind, so a failure is logged and no more.
-    fn note(&self, key: &Key, record: &Record) {
+    pub(super) fn note(&self, key: &Key, record: &Record) {
         if let Err(error) = self.records.write(record) {
             tracing::error!("{error}");
         }
@@ -200,7 +206,7 @@ impl Deliveries {
                 container.made
             }
             Some(Held::Ended { made, .. }) => made,
-            Some(Held::UnderWay) | None => Vec::new(),
+            Some(Held::UnderWay | Held::Changing(_)) | None => Vec::new(),
         }
     }
 
@@ -218,8 +224,8 @@ fn unexpected(message: HookRequest) -> DeliveryError {
 }
 
 /// The claimed service, by its whole name: what else the catalog would take for it (an id, a prefix) is no claim.
-fn service(catalog: &Catalog, request: &Deliver) -> Result<Service, DeliveryError> {
-    let name = &request.claim.service;
+fn service(catalog: &Catalog, claim: &Claim) -> Result<Service, DeliveryError> {
+    let name = &claim.service;
     let found = catalog.service(name.as_str()).ok().filter(|service| service.name.folded() == name.folded());
     found.ok_or_else(|| DeliveryError::NoService(name.to_string()))
 }

@@ -5,9 +5,8 @@ use std::path::PathBuf;
 use std::sync::{MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::deliver::linux::{Adopted, Scrubbed, scrub};
+use crate::deliver::linux::{PlannedFile, Writable};
 use crate::model::{ContainerId, Service};
-use crate::sys::linux::path::Dir;
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
 
@@ -31,6 +30,8 @@ pub(super) struct Key {
 pub(super) enum Held {
     /// Its file system is being filled or attached.
     UnderWay,
+    /// It holds these, and they are being replaced.
+    Changing(Box<Delivery>),
     /// It holds secrets.
     Holding(Box<Container>),
     /// They are scrubbed; its poststop may still ask for these.
@@ -48,34 +49,20 @@ pub(super) struct Container {
     /// With the pid, a name that no other process ever has.
     pub(super) started: u64,
     pub(super) writable: Writable,
-    /// The number of the file system, by which a later agent knows it again.
-    pub(super) device: u64,
+    /// The numbers of the file systems, by which a later agent knows them again.
+    pub(super) devices: Vec<u64>,
+    /// Where each of the delivery's secrets stands, in the same order.
+    pub(super) files: Vec<PlannedFile>,
     /// What the container shows of it.
     pub(super) mounts: Vec<Mount>,
     pub(super) made: Vec<MadePoint>,
-}
-
-/// The side of a container's file system that only the agent has.
-pub(super) enum Writable {
-    /// Its root: this agent made it.
-    Root(Dir),
-    /// What could be taken from the container: an earlier agent made it.
-    Adopted(Adopted),
-}
-
-impl Writable {
-    pub(super) fn scrub(&self) -> Scrubbed {
-        match self {
-            Self::Root(root) => scrub(root),
-            Self::Adopted(adopted) => adopted.scrub(),
-        }
-    }
 }
 
 impl Held {
     pub(super) fn delivery(&self) -> Option<&Delivery> {
         match self {
             Self::Holding(container) => Some(&container.delivery),
+            Self::Changing(delivery) => Some(delivery),
             Self::UnderWay | Self::Ended { .. } => None,
         }
     }
@@ -104,7 +91,8 @@ impl Deliveries {
     /// The lock, once nothing is under way for `key`. A hook ends when it has said that its mounts are attached, so the
     /// next call for its container may be here before that has been taken note of.
     fn settled(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Held>> {
-        let under_way = |held: &mut HashMap<Key, Held>| matches!(held.get(key), Some(Held::UnderWay));
+        let under_way =
+            |held: &mut HashMap<Key, Held>| matches!(held.get(key), Some(Held::UnderWay | Held::Changing(_)));
         let waited = self.changed.wait_timeout_while(self.held(), PATIENCE, under_way);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
@@ -120,7 +108,7 @@ impl Deliveries {
         let previous = {
             let mut held = self.settled(key);
             match held.get(key) {
-                Some(Held::UnderWay) => return Err(DeliveryError::UnderWay(key.id.to_string())),
+                Some(Held::UnderWay | Held::Changing(_)) => return Err(DeliveryError::UnderWay(key.id.to_string())),
                 Some(Held::Holding(container)) => {
                     if container.process.pid() == process.pid() && container.started == started {
                         let has = &container.delivery;
@@ -168,9 +156,19 @@ impl Deliveries {
         let mut held = self.settled(key);
         match held.get(key) {
             // Its hook is still at work after all this time: what it has filled is scrubbed when it gives up.
-            Some(Held::UnderWay) | None => None,
+            Some(Held::UnderWay | Held::Changing(_)) | None => None,
             Some(_) => held.remove(key),
         }
+    }
+
+    /// Takes the container of `key` to change what it holds; to be put back by [`Reservation::fill`]. None where it holds
+    /// nothing, or a hook is still at work on it: then that delivery looks for newer versions when it ends.
+    pub(super) fn take_to_change(&self, key: &Key) -> Option<(Box<Container>, Reservation<'_>)> {
+        let mut held = self.settled(key);
+        let Some(Held::Holding(container)) = held.get(key) else { return None };
+        let changing = Held::Changing(Box::new(container.delivery.clone()));
+        let Some(Held::Holding(container)) = held.insert(key.clone(), changing) else { return None };
+        Some((container, Reservation { deliveries: self, key: key.clone(), filled: false }))
     }
 }
 

@@ -4,7 +4,10 @@
 //! | file | what |
 //! |---|---|
 //! | `exchange` | a hook connection, from request to record |
+//! | `identity` | which service a container is, where it does not say |
 //! | `held` | the containers that hold secrets, and what is left of those that did |
+//! | `live` | changes to containers that run |
+//! | `superseded` | the old one, while somebody may still be reading it |
 //! | `record` | the same on disk, without values, so that a new agent knows them |
 //! | `reaper` | a container's process ends: scrub |
 //! | `error` | refusals, in words for the operator |
@@ -12,8 +15,11 @@
 mod error;
 mod exchange;
 mod held;
+mod identity;
+mod live;
 mod reaper;
 mod record;
+mod superseded;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -30,8 +36,11 @@ use super::autolock::Autolock;
 use super::events::Events;
 pub use error::DeliveryError;
 use held::{Held, Key};
+pub use live::Outcome;
 use reaper::Reaper;
 use record::Records;
+pub use record::Scope;
+use superseded::Superseded;
 
 /// The directory in the run directory in which mounts are staged on older kernels; always empty.
 const STAGE_DIR: &str = "stage";
@@ -68,6 +77,8 @@ pub struct Delivered {
     pub version: u64,
     /// Where it stands.
     pub target: Target,
+    /// Since when this version does.
+    pub since: Timestamp,
 }
 
 /// What of the configuration concerns delivery.
@@ -91,6 +102,9 @@ pub struct Deliveries {
     /// Something that was under way for a container has ended.
     changed: Condvar,
     reaper: Reaper,
+    superseded: Superseded,
+    /// Whoever replaces files: one at a time, so that versions arrive in their order.
+    replacing: Mutex<()>,
     own_namespace: MountNamespace,
 }
 
@@ -122,6 +136,8 @@ impl Deliveries {
             held: Mutex::default(),
             changed: Condvar::new(),
             reaper: Reaper::new()?,
+            superseded: Superseded::start()?,
+            replacing: Mutex::default(),
             own_namespace,
         });
         deliveries.resume();

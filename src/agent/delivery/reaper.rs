@@ -113,6 +113,7 @@ impl Deliveries {
     /// container that still runs; they are empty.
     pub(super) fn scrub_container(&self, container: &Container, reason: &'static str) {
         let delivery = &container.delivery;
+        self.superseded.scrub_of(delivery.pid, container.started);
         let scrubbed = container.writable.scrub();
         for failure in &scrubbed.failures {
             tracing::error!(container = %delivery.id, "cannot scrub: {failure}");

@@ -7,15 +7,18 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use crate::deliver::linux::adopt;
+use crate::deliver::linux::{PlannedFile, Writable, adopt};
+use crate::model::Id;
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
 
-use super::held::{Container, Writable};
+use super::held::Container;
 use super::{Delivery, DeliveryError};
 
 /// The directory in the run directory.
 const DIRECTORY: &str = "containers";
+/// The file beside it that says which change is under way.
+const ANNOUNCEMENT: &str = "change.json";
 /// The most bytes of one record.
 const MAX_RECORD: u64 = 4 * 1024 * 1024;
 
@@ -25,7 +28,8 @@ const MAX_RECORD: u64 = 4 * 1024 * 1024;
 pub(super) struct Record {
     delivery: Delivery,
     started: u64,
-    device: u64,
+    devices: Vec<u64>,
+    files: Vec<PlannedFile>,
     mounts: Vec<Mount>,
     made: Vec<MadePoint>,
 }
@@ -35,7 +39,8 @@ impl Record {
         Self {
             delivery: container.delivery.clone(),
             started: container.started,
-            device: container.device,
+            devices: container.devices.clone(),
+            files: container.files.clone(),
             mounts: container.mounts.clone(),
             made: container.made.clone(),
         }
@@ -51,16 +56,35 @@ impl Record {
         if process.start_time().ok()? != self.started {
             return None;
         }
-        let adopted = adopt(&process, &self.mounts, self.device).ok()?;
+        let adopted = adopt(&process, &self.mounts, &self.devices).ok()?;
         Some(Container {
             delivery: self.delivery,
             process,
             started: self.started,
-            writable: Writable::Adopted(adopted),
-            device: self.device,
+            writable: Writable::adopted(adopted),
+            devices: self.devices,
+            files: self.files,
             mounts: self.mounts,
             made: self.made,
         })
+    }
+}
+
+/// Which containers a change is about.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Scope {
+    /// Those that hold this secret: they get its current version.
+    Secret(Id),
+    /// Those of this service: they get what it grants.
+    Service(Id),
+}
+
+impl Scope {
+    pub(super) fn concerns(&self, delivery: &Delivery) -> bool {
+        match self {
+            Self::Secret(id) => delivery.secrets.iter().any(|secret| secret.id == *id),
+            Self::Service(id) => delivery.service_id == *id,
+        }
     }
 }
 
@@ -79,17 +103,8 @@ impl Records {
     /// Writes or replaces a record: whole or not at all.
     pub(super) fn write(&self, record: &Record) -> Result<(), DeliveryError> {
         let path = self.path(record);
-        let fresh = path.with_extension("new");
-        let write = || {
-            let bytes = serde_json::to_vec(record).map_err(io::Error::other)?;
-            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-            file.write_all(&bytes)?;
-            fs::rename(&fresh, &path)
-        };
-        write().map_err(|cause| {
-            let _ = fs::remove_file(&fresh);
-            DeliveryError::Record { path: path.clone(), cause }
-        })
+        let bytes = serde_json::to_vec(record).map_err(io::Error::other);
+        bytes.and_then(|bytes| replace(&path, &bytes)).map_err(|cause| DeliveryError::Record { path, cause })
     }
 
     /// Removes a record; one that is not there is no error.
@@ -99,6 +114,33 @@ impl Records {
             Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(DeliveryError::Record { path, cause }),
             _ => Ok(()),
         }
+    }
+
+    /// Writes down which change is about to be made.
+    pub(super) fn announce(&self, scope: &Scope) -> Result<(), DeliveryError> {
+        let path = self.announcement();
+        let text = serde_json::to_vec(scope).map_err(io::Error::other);
+        let written = text.and_then(|text| replace(&path, &text));
+        written.map_err(|cause| DeliveryError::Record { path, cause })
+    }
+
+    /// The change that was announced and not finished.
+    pub(super) fn announced(&self) -> Option<Scope> {
+        serde_json::from_slice(&fs::read(self.announcement()).ok()?).ok()
+    }
+
+    /// The change that was announced is done.
+    pub(super) fn forget_announcement(&self) {
+        let path = self.announcement();
+        if let Err(error) = fs::remove_file(&path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::error!(%error, "cannot remove {}", path.display());
+        }
+    }
+
+    fn announcement(&self) -> PathBuf {
+        self.0.with_file_name(ANNOUNCEMENT)
     }
 
     /// Every record whose process is still there; the others, and what is no record, are removed.
@@ -117,6 +159,17 @@ impl Records {
     fn path(&self, record: &Record) -> PathBuf {
         self.0.join(format!("{}-{}.json", record.delivery.pid, record.started))
     }
+}
+
+/// Writes `path` whole or not at all.
+fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let fresh = path.with_extension("new");
+    let write = || {
+        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+        file.write_all(bytes)?;
+        fs::rename(&fresh, path)
+    };
+    write().inspect_err(|_| drop(fs::remove_file(&fresh)))
 }
 
 fn is_alive(record: &Record) -> bool {

@@ -3,25 +3,23 @@
 //! The container may have covered or unmounted it meanwhile: what is found is ours only if it is on the file system that
 //! was recorded. Nothing of the container is changed.
 
-use std::fs::OpenOptions;
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::Path;
-
-use nix::sched::{CloneFlags, unshare};
+use std::os::fd::OwnedFd;
 
 use crate::sys::linux::mount::{clone_tree, make_writable};
 use crate::sys::linux::path::{Dir, Kind};
 use crate::sys::linux::pidfd::Process;
-use crate::wire::Mount;
+use crate::wire::{Mount, MountKind};
 
 use super::attach::walk;
+use super::inside::inside;
 use super::scrub::{Scrubbed, overwrite, scrub};
+use super::writable::open_alone;
 
 /// The writable sides of one container's mounts.
 #[derive(Debug, Default)]
 pub struct Adopted {
-    places: Vec<Dir>,
+    places: Vec<(Mount, Dir)>,
 }
 
 impl Adopted {
@@ -35,24 +33,31 @@ impl Adopted {
         self.places.is_empty()
     }
 
+    /// The directory that shows at /run/secrets.
+    pub(super) fn directory(&self) -> Option<&Dir> {
+        self.places.iter().find(|(mount, _)| mount.kind == MountKind::Directory).map(|(_, place)| place)
+    }
+
+    /// The single file that shows at `target`.
+    pub(super) fn file(&self, target: &str) -> Option<&Dir> {
+        let single = |mount: &Mount| mount.kind == MountKind::File && mount.at == target;
+        self.places.iter().find(|(mount, _)| single(mount)).map(|(_, place)| place)
+    }
+
     /// Empties every file that these reach.
     pub fn scrub(&self) -> Scrubbed {
         let mut all = Scrubbed::default();
-        for place in &self.places {
+        for (_, place) in &self.places {
             match place.kind() {
                 Ok((Kind::Directory, _)) => {
                     let part = scrub(place);
                     all.files += part.files;
                     all.failures.extend(part.failures);
                 }
-                Ok((Kind::File, size)) => {
-                    // The root of a mount of a single file has no parent to open it from.
-                    let path = format!("/proc/self/fd/{}", place.as_fd().as_raw_fd());
-                    match OpenOptions::new().write(true).open(path).and_then(|file| overwrite(file, size)) {
-                        Ok(()) => all.files += 1,
-                        Err(cause) => all.failures.push(format!("overwrite a file: {cause}")),
-                    }
-                }
+                Ok((Kind::File, size)) => match open_alone(place).and_then(|file| overwrite(file, size)) {
+                    Ok(()) => all.files += 1,
+                    Err(cause) => all.failures.push(format!("overwrite a file: {cause}")),
+                },
                 Ok((Kind::Other, _)) => {}
                 Err(cause) => all.failures.push(format!("look at a mount: {cause}")),
             }
@@ -61,27 +66,20 @@ impl Adopted {
     }
 }
 
-/// Takes those of `mounts` that `process`'s mount namespace still shows and that are on the file system `device`.
+/// Takes those of `mounts` that `process`'s mount namespace still shows and that are on one of the file systems `devices`.
 ///
 /// # Errors
 /// The namespace cannot be entered: the process is gone, or the caller lacks CAP_SYS_ADMIN or CAP_SYS_CHROOT.
-pub fn adopt(process: &Process, mounts: &[Mount], device: u64) -> io::Result<Adopted> {
-    // A thread of its own: entering a namespace cannot be undone, and ends with the thread.
-    std::thread::scope(|scope| {
-        let inside = scope.spawn(|| {
-            unshare(CloneFlags::CLONE_FS)?;
-            process.enter_mount_namespace()?;
-            let root = Dir::root(Path::new("/"))?;
-            let places = mounts.iter().filter_map(|mount| take(&root, mount, device)).map(Dir::from).collect();
-            Ok(Adopted { places })
-        });
-        inside.join().unwrap_or_else(|_| Err(io::Error::other("the adopting thread failed")))
+pub fn adopt(process: &Process, mounts: &[Mount], devices: &[u64]) -> io::Result<Adopted> {
+    inside(process, |root| {
+        let taken = |mount: &Mount| Some((mount.clone(), Dir::from(take(root, mount, devices)?)));
+        Adopted { places: mounts.iter().filter_map(taken).collect() }
     })
 }
 
-fn take(root: &Dir, mount: &Mount, device: u64) -> Option<OwnedFd> {
+fn take(root: &Dir, mount: &Mount, devices: &[u64]) -> Option<OwnedFd> {
     let place = walk(root, &mount.at).ok()?;
-    if place.device().ok()? != device {
+    if !devices.contains(&place.device().ok()?) {
         return None;
     }
     let clone = clone_tree(&place, c"").ok()?;

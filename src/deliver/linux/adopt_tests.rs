@@ -3,6 +3,7 @@
 use super::*;
 use crate::sys::linux::mount::{FsContext, attach, restrict};
 use crate::wire::MountKind;
+use nix::sched::{CloneFlags, unshare};
 use std::fs::File;
 use std::io::Read;
 use std::process::{Child, Command};
@@ -64,7 +65,7 @@ impl Drop for Container {
 fn what_an_earlier_agent_made_can_be_scrubbed_also_where_it_is_open() {
     let container = Container::start();
     let mut open = container.open_inside();
-    let adopted = adopt(&container.process(), &container.mounts(), container.device).unwrap();
+    let adopted = adopt(&container.process(), &container.mounts(), &[container.device]).unwrap();
     assert_eq!(adopted.len(), 1);
     let scrubbed = adopted.scrub();
     assert_eq!((scrubbed.files, scrubbed.failures), (1, Vec::new()));
@@ -76,7 +77,7 @@ fn what_an_earlier_agent_made_can_be_scrubbed_also_where_it_is_open() {
 #[test]
 fn what_is_not_ours_is_left_alone() {
     let container = Container::start();
-    let adopted = adopt(&container.process(), &container.mounts(), container.device + 1).unwrap();
+    let adopted = adopt(&container.process(), &container.mounts(), &[container.device + 1]).unwrap();
     assert!(adopted.is_empty());
     let mut text = String::new();
     container.open_inside().read_to_string(&mut text).unwrap();
@@ -89,5 +90,5 @@ fn a_process_that_is_gone_is_an_error() {
     let process = container.process();
     container.child.kill().unwrap();
     container.child.wait().unwrap();
-    assert!(adopt(&process, &container.mounts(), container.device).is_err());
+    assert!(adopt(&process, &container.mounts(), &[container.device]).is_err());
 }

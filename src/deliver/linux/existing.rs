@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::deliver::DeliverError;
 use crate::model::{SECRETS_DIR, Target, is_within};
 use crate::sys::linux::path::{Dir, Kind};
+use crate::sys::linux::pidfd::Process;
 use crate::wire::{Kept, Layout, MAX_MOUNTS, MountKind};
 
 /// The most bytes of mountinfo that are read: a host with thousands of containers has some megabytes.
@@ -36,13 +37,26 @@ impl Existing {
     /// # Errors
     /// [`DeliverError::Kernel`].
     pub fn below(rootfs: &Dir) -> Result<Self, DeliverError> {
-        let kernel = |what| move |cause| DeliverError::Kernel { what, cause };
         let path = rootfs.path().map_err(kernel("the path of the root file system"))?;
-        let text = read_mountinfo().map_err(kernel("the container's mounts"))?;
-        let mounts = parse(&text, &path)
+        let file = File::open("/proc/self/mountinfo").and_then(read_mountinfo);
+        Self::parsed(&file.map_err(kernel("the container's mounts"))?, &path)
+    }
+
+    fn parsed(text: &str, rootfs: &Path) -> Result<Self, DeliverError> {
+        let mounts = parse(text, rootfs)
             .filter(|mounts| mounts.len() <= MAX_MOUNTS)
             .ok_or_else(|| kernel("the container's mounts")(io::Error::from(io::ErrorKind::InvalidData)))?;
         Ok(Self { mounts })
+    }
+
+    /// Reads the mounts of a container that runs, from outside: what it shows as /proc is nothing to rely on.
+    ///
+    /// # Errors
+    /// [`DeliverError::Kernel`].
+    pub(super) fn of(process: &Process) -> Result<Self, DeliverError> {
+        let file = process.mountinfo().and_then(read_mountinfo);
+        let text = file.map_err(kernel("the container's mounts"))?;
+        Self::parsed(&text, Path::new("/"))
     }
 
     /// Where mounts are, as paths in the container.
@@ -81,6 +95,16 @@ impl Existing {
         }
     }
 
+    /// What is mounted below /run/secrets and is none of `ours`.
+    ///
+    /// # Errors
+    /// [`DeliverError::MountPoint`], [`DeliverError::SymbolicLink`] when one cannot be looked at.
+    pub(super) fn kept_below(&self, rootfs: &Dir, ours: &[&str]) -> Result<Vec<Kept>, DeliverError> {
+        let mut below = self.below_secrets_dir();
+        below.retain(|at| !ours.contains(at));
+        Ok(kinds_of(rootfs, &below)?.unwrap_or_default())
+    }
+
     /// The topmost mounts below /run/secrets; what is below one of them comes with it.
     fn below_secrets_dir(&self) -> Vec<&str> {
         let mut tops: Vec<&str> = Vec::new();
@@ -93,6 +117,10 @@ impl Existing {
         }
         tops
     }
+}
+
+fn kernel(what: &'static str) -> impl Fn(io::Error) -> DeliverError {
+    move |cause| DeliverError::Kernel { what, cause }
 }
 
 fn directory_layout(keep: Vec<Kept>) -> Layout {
@@ -155,9 +183,9 @@ fn has_more_than(directory: &Dir, path: &str, mounts: &[&str]) -> io::Result<boo
 }
 
 /// The kernel writes the list anew for each read, so the buffer starts large.
-fn read_mountinfo() -> io::Result<String> {
+fn read_mountinfo(file: File) -> io::Result<String> {
     let mut text = String::with_capacity(MOUNTINFO_BUFFER);
-    File::open("/proc/self/mountinfo")?.take(MAX_MOUNTINFO).read_to_string(&mut text)?;
+    file.take(MAX_MOUNTINFO).read_to_string(&mut text)?;
     Ok(text)
 }
 

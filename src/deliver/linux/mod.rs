@@ -10,17 +10,24 @@
 //! | `fill` | agent | apply a plan |
 //! | `attach` | hook | mount points and mounts, and their undoing |
 //! | `scrub` | agent | overwrite, truncate, unlink |
+//! | `writable` | agent | the side that only the agent has |
+//! | `running`, `replace` | agent | a running container: more, less, and new values |
+//! | `inside` | agent | a thread in a container's mount namespace |
 //! | `adopt` | agent | the writable side again, after a restart |
 
 mod adopt;
 mod attach;
 mod existing;
 mod fill;
+mod inside;
 mod medium;
 mod owners;
 mod plan;
+mod replace;
+mod running;
 mod scrub;
 mod stage;
+mod writable;
 
 pub use adopt::{Adopted, adopt};
 pub use attach::{Attached, remove_mount_points};
@@ -29,5 +36,7 @@ pub use fill::{Empty, Filled};
 pub use medium::{Medium, Protection};
 pub use owners::{IdMaps, look_up};
 pub use plan::{FillPlan, PlannedFile, Request, Room, owner_names, plan};
+pub use running::{Change, Running};
 pub use scrub::{Scrubbed, scrub};
 pub use stage::Stage;
+pub use writable::{OldFile, Writable};

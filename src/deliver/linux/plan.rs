@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use serde::{Deserialize, Serialize};
+
 use crate::deliver::DeliverError;
 use crate::model::{Grant, Grants, Owner, SECRETS_DIR, is_within};
 use crate::wire::{Kept, Layout, Mount, MountKind};
@@ -36,7 +38,8 @@ pub struct Request<'a> {
 }
 
 /// One file of the file system to be filled.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct PlannedFile {
     /// Which grant it is for, by index.
     pub grant: usize,

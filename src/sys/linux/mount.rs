@@ -22,6 +22,10 @@ const OPEN_TREE_CLONE: libc::c_uint = 1;
 const OPEN_TREE_CLOEXEC: libc::c_uint = libc::O_CLOEXEC as libc::c_uint;
 const MOVE_MOUNT_F_EMPTY_PATH: libc::c_uint = 0x4;
 const MOVE_MOUNT_T_EMPTY_PATH: libc::c_uint = 0x40;
+const MOVE_MOUNT_BENEATH: libc::c_uint = 0x200;
+const FSPICK_CLOEXEC: libc::c_uint = 1;
+const FSPICK_EMPTY_PATH: libc::c_uint = 8;
+const FSCONFIG_CMD_RECONFIGURE: libc::c_uint = 7;
 const MOUNT_ATTR_RDONLY: u64 = 0x1;
 const MOUNT_ATTR_NOSUID: u64 = 0x2;
 const MOUNT_ATTR_NODEV: u64 = 0x4;
@@ -134,6 +138,23 @@ impl FsContext {
     }
 }
 
+/// Gives the tmpfs whose mount `root` is room for `bytes` and `inodes`; nothing else of it changes.
+///
+/// # Errors
+/// It is no tmpfs, holds more than that, or the caller may not change it.
+pub fn grow(root: impl AsFd, bytes: u64, inodes: u64) -> Result<(), MountError> {
+    // SAFETY: the empty path is NUL-terminated; the rest are integers.
+    let picked = check(unsafe {
+        libc::syscall(libc::SYS_fspick, root.as_fd().as_raw_fd(), c"".as_ptr(), FSPICK_CLOEXEC | FSPICK_EMPTY_PATH)
+    });
+    let failed = |cause| MountError { step: "fspick", cause, explanation: String::new() };
+    let context = FsContext(owned(picked.map_err(failed)?));
+    let number = |number: u64| CString::new(number.to_string()).unwrap_or_default();
+    context.set(c"size", &number(bytes))?;
+    context.set(c"nr_inodes", &number(inodes))?;
+    context.config("fsconfig reconfigure", FSCONFIG_CMD_RECONFIGURE, None, None)
+}
+
 fn owned(fd: libc::c_long) -> OwnedFd {
     // A descriptor always fits an int: the system calls return one.
     let fd = fd as libc::c_int;
@@ -211,18 +232,30 @@ fn set_attributes(mount: BorrowedFd<'_>, attributes: &libc::mount_attr) -> io::R
 /// # Errors
 /// `at` is not in the caller's mount namespace, the kinds differ, or the caller may not mount there.
 pub fn attach(mount: impl AsFd, at: impl AsFd) -> io::Result<()> {
+    move_mount(mount.as_fd(), at.as_fd(), 0)
+}
+
+fn move_mount(mount: BorrowedFd<'_>, at: BorrowedFd<'_>, flags: libc::c_uint) -> io::Result<()> {
     // SAFETY: both paths are the empty string, NUL-terminated; the rest are integers.
     check(unsafe {
         libc::syscall(
             libc::SYS_move_mount,
-            mount.as_fd().as_raw_fd(),
+            mount.as_raw_fd(),
             c"".as_ptr(),
-            at.as_fd().as_raw_fd(),
+            at.as_raw_fd(),
             c"".as_ptr(),
-            MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH,
+            MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH | flags,
         )
     })
     .map(drop)
+}
+
+/// Attaches the detached `mount` beneath the mount whose root `at` is: it shows when that one is taken away.
+///
+/// # Errors
+/// `EINVAL` before Linux 6.5 and where `at` is no mount's root; otherwise as [`attach`].
+pub fn attach_beneath(mount: impl AsFd, at: impl AsFd) -> io::Result<()> {
+    move_mount(mount.as_fd(), at.as_fd(), MOVE_MOUNT_BENEATH)
 }
 
 /// Takes away the mount on top of `parent`/`name`; it lives on for whoever holds it open. Changes the caller's working

@@ -9,7 +9,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2, readlink};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2, readlink, renameat};
 use nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat};
 use nix::sys::statfs::fstatfs;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
@@ -28,6 +28,19 @@ pub enum Kind {
 /// A place held open by an O_PATH descriptor: it stays the same place whatever is renamed or linked meanwhile.
 #[derive(Debug)]
 pub struct Dir(OwnedFd);
+
+/// How full a file system is; zeroes where it has no bounds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Space {
+    /// Bytes.
+    pub total: u64,
+    /// Bytes that are free.
+    pub free: u64,
+    /// Inodes.
+    pub inodes: u64,
+    /// Inodes that are free.
+    pub free_inodes: u64,
+}
 
 /// Kernel file systems on whose files nothing may be mounted, by `f_type`.
 const KERNEL_FILE_SYSTEMS: [(i64, &str); 7] = [
@@ -153,6 +166,29 @@ impl Dir {
     /// Those of unlinkat(2).
     pub fn remove_dir(&self, name: &str) -> io::Result<()> {
         Ok(unlinkat(&self.0, component(name)?, UnlinkatFlags::RemoveDir)?)
+    }
+
+    /// Renames the entry `name` to `to_name` in `to`, over what is there.
+    ///
+    /// # Errors
+    /// Those of renameat(2).
+    pub fn rename(&self, name: &str, to: &Self, to_name: &str) -> io::Result<()> {
+        Ok(renameat(&self.0, component(name)?, &to.0, component(to_name)?)?)
+    }
+
+    /// How full the file system is that this place is on.
+    ///
+    /// # Errors
+    /// Those of fstatfs(2).
+    pub fn space(&self) -> io::Result<Space> {
+        let status = fstatfs(&self.0)?;
+        let unit = u64::try_from(status.block_size()).unwrap_or(0);
+        Ok(Space {
+            total: status.blocks().saturating_mul(unit),
+            free: status.blocks_free().saturating_mul(unit),
+            inodes: status.files(),
+            free_inodes: status.files_free(),
+        })
     }
 
     /// Sets the owner of this very place.

@@ -97,6 +97,16 @@ impl Process {
         Ok(text)
     }
 
+    /// The list of its mounts, as paths from its own root.
+    ///
+    /// # Errors
+    /// It is gone, or may not be looked into.
+    pub fn mountinfo(&self) -> io::Result<File> {
+        let file = File::open(format!("/proc/{}/mountinfo", self.pid))?;
+        self.still_alive()?;
+        Ok(file)
+    }
+
     /// Its mount namespace.
     ///
     /// # Errors

@@ -1,0 +1,288 @@
+//! A container that runs, whose secrets are changed: what it has where, and the additions and removals. Replacing is in
+//! `replace`.
+
+use std::io;
+use std::os::fd::OwnedFd;
+
+use crate::deliver::DeliverError;
+use crate::model::{Grants, SECRETS_DIR, is_within};
+use crate::secret::SecretBytes;
+use crate::sys::linux::mount::detach;
+use crate::sys::linux::path::Dir;
+use crate::sys::linux::pidfd::Process;
+use crate::wire::{Kept, Layout, MadePoint, Mount, MountKind};
+
+use super::attach::{Attached, remove_mount_points, walk};
+use super::existing::Existing;
+use super::inside::inside;
+use super::medium::Medium;
+use super::owners::{IdMaps, look_up};
+use super::plan::{DIRECTORY, FILES, FillPlan, PlannedFile, Request, Room, owner_names, plan};
+use super::replace::{FRESH, write};
+use super::stage::Stage;
+use super::writable::{OldFile, Place, Writable, open_alone};
+
+/// Room of a second file system at first: it grows with what is put there.
+const SECOND: Room = Room { bytes: 1024 * 1024, inodes: 1024 };
+/// Permission bits of directories in our file systems.
+const DIRECTORY_MODE: u32 = 0o755;
+
+/// A container whose secrets are changed while it runs.
+#[derive(Debug)]
+pub struct Running<'c> {
+    /// Its first process.
+    pub process: &'c Process,
+    /// The side that only the agent has.
+    pub writable: &'c mut Writable,
+    /// The numbers of the file systems that are ours in it; one is added when a second one has to be made.
+    pub devices: &'c mut Vec<u64>,
+    /// What is attached of ours.
+    pub mounts: &'c mut Vec<Mount>,
+    /// The mount points that were made for it.
+    pub made: &'c mut Vec<MadePoint>,
+    /// How file systems are made.
+    pub medium: Medium,
+    /// How clones are made.
+    pub stage: &'c Stage,
+    /// The most bytes that each of its file systems may have.
+    pub size_limit: Option<u64>,
+}
+
+impl Running<'_> {
+    /// Plans what the container would have by `grants`, as it is now; `files` are those that it has.
+    ///
+    /// # Errors
+    /// As for a container that is created: targets that are taken, owners that are not known.
+    pub fn plan(&self, grants: &Grants, files: &[PlannedFile]) -> Result<Change, DeliverError> {
+        let maps = IdMaps::of(self.process)?;
+        let (users, groups) = owner_names(grants);
+        let existing = Existing::of(self.process)?;
+        let seen = inside(self.process, |root| {
+            let ours: Vec<&str> = self.mounts.iter().map(|mount| mount.at.as_str()).collect();
+            let foreign: Vec<String> =
+                existing.places().into_iter().filter(|at| !ours.contains(&at.as_str())).collect();
+            let has_directory = self.mounts.iter().any(|mount| mount.kind == MountKind::Directory);
+            let has_singles_there = ours.iter().any(|at| is_within(at, SECRETS_DIR) && *at != SECRETS_DIR);
+            let layout = match (has_directory, has_singles_there) {
+                (true, _) => Layout::Directory { keep: existing.kept_below(root, &ours)? },
+                (false, true) => Layout::Files,
+                (false, false) => existing.layout(root)?,
+            };
+            Ok::<_, DeliverError>((layout, foreign, look_up(root, &users, &groups)?))
+        });
+        let (layout, mut foreign, (users, groups)) = seen.map_err(|cause| self.gone(cause))??;
+        if matches!(layout, Layout::Directory { .. }) {
+            // What is put back inside our directory is no obstacle, as when the container was created.
+            foreign.retain(|at| !is_within(at, SECRETS_DIR));
+        }
+        let request =
+            Request { grants, users: &users, groups: &groups, maps: &maps, layout: &layout, mounts: &foreign };
+        let mut planned = plan(&request)?;
+        keep_paths(&mut planned, grants, files, self.mounts);
+        let keep = match layout {
+            Layout::Directory { keep } => keep,
+            Layout::Files => Vec::new(),
+        };
+        Ok(Change { plan: planned, keep })
+    }
+
+    /// Gives the container `file` of `change` at `target`, where it has nothing of ours, and attaches what that takes.
+    ///
+    /// # Errors
+    /// Any: then nothing is there.
+    pub fn add(
+        &mut self,
+        change: &Change,
+        file: &PlannedFile,
+        target: &str,
+        value: &SecretBytes,
+    ) -> Result<(), DeliverError> {
+        if self.writable.top_of(&file.path).is_none() {
+            self.make_second()?;
+        }
+        let covered = || DeliverError::Covered { path: target.to_owned() };
+        let (top, path) = self.writable.top_of(&file.path).ok_or_else(covered)?;
+        self.make_space(top, value)?;
+        let root = change.plan.root;
+        let (parent, name) = make_parents(top, &path, root).map_err(failed("make a directory in RAM"))?;
+        write(top, file, value).map_err(failed("write a value to RAM"))?;
+        top.rename(FRESH, &parent, &name).map_err(failed("put a file into its place"))?;
+        let Some((mount, shown)) = change.mount_for(file, self.mounts) else { return Ok(()) };
+        let attached = change.make_places(top).and_then(|()| self.attach(top, mount, shown, change));
+        if attached.is_err() {
+            if let Ok(Ok(unwanted)) = parent.write_file(&name).map(OldFile::new) {
+                let _ = unwanted.scrub();
+            }
+            let _ = parent.remove_file(&name);
+        }
+        let made = attached?;
+        self.made.extend(made);
+        self.mounts.push(mount.clone());
+        Ok(())
+    }
+
+    /// Takes `file` from the container: out of sight, and emptied for whoever has it open.
+    ///
+    /// # Errors
+    /// [`DeliverError::Covered`] when it is not where it was attached: what can be reached of it is emptied all the same.
+    pub fn remove(&mut self, file: &PlannedFile, target: &str, others: &[&str]) -> Result<(), DeliverError> {
+        let single = is_single(file);
+        let old = match self.writable.place(&file.path, target).map_err(failed("find a file in RAM"))? {
+            Place::In(parent, name, _) => {
+                let old = parent.write_file(&name).and_then(OldFile::new).map_err(failed("open a file in RAM"))?;
+                parent.remove_file(&name).map_err(failed("remove a file in RAM"))?;
+                Some(old)
+            }
+            Place::Alone(place) => {
+                Some(open_alone(place).and_then(OldFile::new).map_err(failed("open a file in RAM"))?)
+            }
+            Place::Nowhere => None,
+        };
+        let emptied = old.map_or_else(
+            || Err(DeliverError::Covered { path: target.to_owned() }),
+            |old| old.scrub().map_err(failed("overwrite a file in RAM")),
+        );
+        if !single {
+            return emptied;
+        }
+        self.mounts.retain(|mount| mount.at != target);
+        let detached = self.detach(target, others);
+        emptied.and(detached)
+    }
+
+    fn attach(&self, top: &Dir, mount: &Mount, shown: &str, change: &Change) -> Result<Vec<MadePoint>, DeliverError> {
+        let clones: Vec<OwnedFd> = self.stage.clones(top, &[shown.to_owned()])?;
+        let entered = inside(self.process, |rootfs| {
+            let mounts = std::slice::from_ref(mount);
+            let attached = Attached::attach(rootfs, change.plan.root, mounts, &clones, &change.keep)?;
+            let made = attached.made().to_vec();
+            attached.keep();
+            Ok(made)
+        });
+        entered.map_err(|cause| self.gone(cause))?
+    }
+
+    /// Takes the single mount at `target` off, if it is ours, and the mount points that were made for it alone.
+    fn detach(&mut self, target: &str, others: &[&str]) -> Result<(), DeliverError> {
+        let unwanted =
+            |point: &MadePoint| is_within(target, &point.at) && !others.iter().any(|other| is_within(other, &point.at));
+        let (mut gone, kept): (Vec<_>, Vec<_>) = std::mem::take(self.made).into_iter().partition(unwanted);
+        let devices: &[u64] = self.devices;
+        let entered = inside(self.process, |rootfs| {
+            let attach_failed = |cause| DeliverError::Attach { path: target.to_owned(), cause };
+            let place = walk(rootfs, target)?;
+            if !devices.contains(&place.device().map_err(attach_failed)?) {
+                return Err(DeliverError::Covered { path: target.to_owned() });
+            }
+            let (parent, name) = target.rsplit_once('/').unwrap_or(("", target));
+            detach(walk(rootfs, parent)?, name).map_err(attach_failed)?;
+            remove_mount_points(rootfs, &gone);
+            Ok(())
+        });
+        let done = entered.map_err(|cause| self.gone(cause)).and_then(|done| done);
+        *self.made = kept;
+        if done.is_err() {
+            self.made.append(&mut gone);
+        }
+        done
+    }
+
+    /// A file system of our own beside the one that cannot be reached as a whole any more.
+    pub(super) fn make_second(&mut self) -> Result<(), DeliverError> {
+        let made = self.medium.make(SECOND, None).map_err(|cause| step_failed("make a file system in RAM", &cause))?;
+        let root = self.writable.put_second(Dir::from(made));
+        let device = root.make_dir(FILES, 0o700).and_then(|()| root.device());
+        self.devices.push(device.map_err(failed("make a directory in RAM"))?);
+        Ok(())
+    }
+
+    pub(super) fn gone(&self, cause: io::Error) -> DeliverError {
+        DeliverError::Gone { pid: self.process.pid(), cause }
+    }
+}
+
+/// What a container that runs would have.
+#[derive(Debug)]
+pub struct Change {
+    /// The files and mounts, those that are there already among them.
+    pub plan: FillPlan,
+    keep: Vec<Kept>,
+}
+
+impl Change {
+    /// The mount that `file` needs and that is not `attached` yet.
+    fn mount_for(&self, file: &PlannedFile, attached: &[Mount]) -> Option<&(Mount, String)> {
+        let shows = |(mount, shown): &&(Mount, String)| match mount.kind {
+            MountKind::File => *shown == file.path,
+            MountKind::Directory => !is_single(file),
+        };
+        self.plan.mounts.iter().find(shows).filter(|(mount, _)| !attached.contains(mount))
+    }
+
+    /// Makes what the directory mount needs in our file system for what is put back inside it.
+    fn make_places(&self, top: &Dir) -> Result<(), DeliverError> {
+        let make = |path: &str, kind| {
+            let (parent, name) = make_parents(top, path, self.plan.root)?;
+            match (parent.entry(&name), kind) {
+                (Ok(_), _) => Ok(()),
+                (Err(_), MountKind::Directory) => make_parents(top, &format!("{path}/."), self.plan.root).map(drop),
+                (Err(_), MountKind::File) => parent.make_file(&name, 0o444).map(drop),
+            }
+        };
+        for kept in &self.keep {
+            let Some(below) = kept.target.below_secrets_dir() else { continue };
+            make(&format!("{DIRECTORY}/{below}"), kept.kind).map_err(failed("make a mount point in RAM"))?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether a file is a mount of its own.
+pub(super) fn is_single(file: &PlannedFile) -> bool {
+    file.path.strip_prefix(FILES).is_some_and(|rest| rest.starts_with('/'))
+}
+
+/// Gives files that the container has already the paths that they have, and new single files paths that are free.
+fn keep_paths(planned: &mut FillPlan, grants: &Grants, files: &[PlannedFile], attached: &[Mount]) {
+    let taken = |path: &str| files.iter().any(|file| file.path == path);
+    let mut next = 0..;
+    for file in &mut planned.files {
+        let Some(grant) = grants.as_slice().get(file.grant) else { continue };
+        if !is_single(file) || attached.iter().any(|mount| mount.at == grant.target.as_str()) {
+            continue;
+        }
+        let free = next.by_ref().map(|number: usize| format!("{FILES}/{number}")).find(|path| !taken(path));
+        let path = free.unwrap_or_else(|| file.path.clone());
+        if let Some((_, shown)) = planned.mounts.iter_mut().find(|(mount, _)| mount.at == grant.target.as_str()) {
+            shown.clone_from(&path);
+        }
+        file.path = path;
+    }
+}
+
+/// The directory of `path` below `top`, made where it is missing, and the last component.
+fn make_parents(top: &Dir, path: &str, owner: (u32, u32)) -> io::Result<(Dir, String)> {
+    let (parents, name) = path.rsplit_once('/').map_or((None, path), |(parents, name)| (Some(parents), name));
+    let mut directory = top.again()?;
+    for component in parents.into_iter().flat_map(|parents| parents.split('/')) {
+        directory = match directory.entry(component) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                directory.make_dir(component, 0o700)?;
+                let made = directory.entry(component)?;
+                made.set_owner(owner.0, owner.1)?;
+                made.set_mode(DIRECTORY_MODE)?;
+                made
+            }
+            found => found?,
+        };
+    }
+    Ok((directory, name.to_owned()))
+}
+
+pub(super) fn failed(step: &'static str) -> impl Fn(io::Error) -> DeliverError {
+    move |cause| step_failed(step, &cause)
+}
+
+pub(super) fn step_failed(step: &'static str, cause: &dyn std::fmt::Display) -> DeliverError {
+    DeliverError::FileSystem { step, cause: cause.to_string() }
+}
