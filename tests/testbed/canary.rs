@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use memchr::memmem;
 
 /// A secret value that can be recognised anywhere.
 pub struct Canary {
@@ -43,7 +44,7 @@ impl Canary {
     }
 
     pub fn is_in(&self, bytes: &[u8]) -> bool {
-        self.forms.iter().any(|form| bytes.windows(form.len()).any(|window| window == form))
+        self.forms.iter().any(|form| memmem::find(bytes, form).is_some())
     }
 
     /// Fails if any file below `directories` holds it, or is called like it; links are not followed.
