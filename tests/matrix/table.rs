@@ -31,9 +31,15 @@ pub(crate) fn markdown(suites: &[&Suite], columns: &[Column]) -> String {
         table += &row(&first, &mut columns.iter().map(|column| column.outcomes[number].words()));
     }
     for column in columns {
-        for feature in column.outcomes.iter().flat_map(|outcome| &outcome.lacks) {
-            let _ = write!(table, "\n{} has no `{feature}`: the test holds it to its refusal.\n", column.title);
+        let mut lacks: Vec<String> = column.outcomes.iter().flat_map(|outcome| &outcome.lacks).map(code).collect();
+        lacks.sort();
+        if !lacks.is_empty() {
+            let _ = write!(table, "\n{} has no {}: a test asserts that it refuses.\n", column.title, lacks.join(", "));
         }
     }
     table
+}
+
+fn code(words: &String) -> String {
+    format!("`{words}`")
 }
