@@ -54,5 +54,6 @@ install:             ## install below $(DESTDIR)$(PREFIX); build first
 	install -D -m 0644 packaging/runsecrets.sysusers     $(DESTDIR)$(PREFIX)/lib/sysusers.d/runsecrets.conf
 	install -D -m 0644 packaging/runsecrets-agent.service $(DESTDIR)$(PREFIX)/lib/systemd/system/runsecrets-agent.service
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/runsecrets/hooks.d hooks/60-runsecrets-create.json hooks/60-runsecrets-poststop.json
-	sed -i 's|/usr/sbin/runsecrets|$(PREFIX)/sbin/runsecrets|; s|/usr/libexec/|$(PREFIX)/libexec/|' \
-		$(DESTDIR)$(PREFIX)/lib/systemd/system/runsecrets-agent.service $(DESTDIR)$(PREFIX)/share/runsecrets/hooks.d/*.json
+	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/runsecrets/containerd packaging/containerd/*
+	sed -i 's|/usr/sbin/runsecrets|$(PREFIX)/sbin/runsecrets|; s|/usr/libexec/|$(PREFIX)/libexec/|; s|/usr/bin/runsecrets|$(PREFIX)/bin/runsecrets|' \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/runsecrets-agent.service $(DESTDIR)$(PREFIX)/share/runsecrets/hooks.d/*.json $(DESTDIR)$(PREFIX)/share/runsecrets/containerd/*

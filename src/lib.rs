@@ -12,6 +12,7 @@
 //! | [`seal`] | root key, envelopes; the only namer of a cipher or KDF crate | files, backends' names |
 //! | [`store`] | sealed records: memory, redb | plaintext, keys, policy |
 //! | [`deliver`] | plan and apply: fill, attach, scrub | store, sockets |
+//! | [`finding`] | what a check of `runsecrets doctor` found, and what it is told; pure | files, sockets, printing |
 //! | [`agent`] | the daemon: accept, identify, ask policy, open, deliver, watch, reap, audit | container paths, except through `deliver` |
 //! | [`hook`], [`runtime`], [`cli`], [`engines`] | the other programs; `engines`: verbs of the CLI about podman, Docker, containerd, CRI-O | each other |
 
@@ -35,6 +36,9 @@ pub mod seal;
 pub mod store;
 
 pub mod deliver;
+
+#[cfg(feature = "cli")]
+pub mod finding;
 
 #[cfg(feature = "agent")]
 pub mod agent;

@@ -153,7 +153,7 @@ pub fn renew(container: &ContainerId, held: (&Id, &ServiceName), service: &Servi
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::{ClaimRoute, ID_ENTROPY, Labels, Timestamp};
+    use crate::model::{ClaimRoute, ID_ENTROPY, Labels, Selectors, Timestamp};
 
     const ROOT: Peer = Peer { uid: 0, gid: 0, pid: 42 };
 
@@ -163,6 +163,7 @@ mod tests {
             name: ServiceName::parse("web").unwrap(),
             labels: Labels::default(),
             grants: Grants::try_from(vec![Grant::parse("tls.key").unwrap()]).unwrap(),
+            selectors: Selectors::default(),
             require_claim: require_claim.map(|hash| TokenHash(hash.to_owned())),
             created: Timestamp(1),
             updated: Timestamp(1),

@@ -280,3 +280,55 @@ fn standard_error_may_be_closed() {
     drop(child.stderr.take());
     assert_eq!(child.wait().unwrap().code(), Some(78));
 }
+
+#[test]
+fn its_status_counts_and_names_no_secret() {
+    let place = Place::new();
+    let agent = place.start();
+    agent.create("quite-a-name", &base64(b"quite a value"));
+    agent.post("/runsecrets/v1/services/create", &json!({"Name": "web", "Secrets": [{"Source": "quite-a-name"}]}));
+    let answer = agent.get("/runsecrets/v1/status");
+    assert_eq!(answer.status, 200);
+    assert!(!answer.body.contains("quite"), "{}", answer.body);
+    let status = answer.json();
+    let counts = ["Locked", "Secrets", "Services", "Containers"].map(|field| status[field].clone());
+    assert_eq!(counts, [json!(false), json!(1), json!(1), json!(0)]);
+    assert_eq!(status["Version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(status["Pid"], agent.child.id());
+    assert_eq!(status["StateDir"], json!(place.state()));
+    assert_eq!(status["RunDir"], json!(place.run()));
+    assert_eq!(status["ConfigFile"], json!(place.path("config.toml")));
+    let sockets = json!([{"Name": "agent.sock", "Mode": "0600"}, {"Name": "hook.sock", "Mode": "0600"}]);
+    assert_eq!(status["Sockets"], sockets);
+    let file = place.state().join("root.key");
+    assert_eq!(status["RootKey"], json!({"File": file, "Clear": {"UID": 0, "Mode": "0400"}, "Wrapped": null}));
+    // What the log of the start says.
+    let log = agent.log.text();
+    assert!(log.contains(&format!("filesystem={}", status["Protection"].as_str().unwrap())), "{log}");
+    assert!(log.contains(&format!("detached_clones={}", status["DetachedClones"])), "{log}");
+    assert!(log.contains(&format!("arena_locked={}", status["Memory"]["ArenaLocked"])), "{log}");
+    assert_eq!(status["SwapAllowed"], false);
+}
+
+#[test]
+fn its_status_shows_the_lock_and_what_is_allowed() {
+    let place = Place::new();
+    place.configure("[delivery]\nfilesystem = \"ramfs\"\nallow-swap = true\n");
+    let agent = place.start();
+    agent.create("db", &base64(b"x"));
+    let status = agent.get("/runsecrets/v1/status").json();
+    assert_eq!((&status["Protection"], &status["SwapAllowed"]), (&json!("ramfs"), &json!(true)));
+    let made = agent.post("/runsecrets/v1/autolock", &json!({"Autolock": true})).json();
+    // Begun and not confirmed: both are there.
+    let keys = |agent: &running_agent::Agent| {
+        let keys = agent.get("/runsecrets/v1/status").json()["RootKey"].clone();
+        (keys["Clear"].is_object(), keys["Wrapped"].is_object())
+    };
+    assert_eq!(keys(&agent), (true, true));
+    let key = base64(made["UnlockKey"].as_str().unwrap().as_bytes());
+    assert_eq!(agent.post("/runsecrets/v1/unlock", &json!({"Data": key})).status, 200);
+    assert_eq!(keys(&agent), (false, true));
+    drop(agent);
+    let status = place.start().get("/runsecrets/v1/status").json();
+    assert_eq!((&status["Locked"], &status["Secrets"]), (&json!(true), &json!(null)));
+}

@@ -11,7 +11,7 @@ use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use runsecrets::agent::catalog::Catalog;
+use runsecrets::agent::catalog::{Catalog, NewService};
 use runsecrets::model::{Claim, ClaimRoute, ContainerId, Grant, Grants, Labels, SecretName, ServiceName, Timestamp};
 use runsecrets::policy::{Peer, authorize};
 use runsecrets::seal::{ROOT_KEY_BYTES, RootKey, fill_random, token_matches};
@@ -152,7 +152,7 @@ fn values(catalog: &Catalog) -> BTreeMap<String, Vec<u8>> {
         catalog.secrets().iter().map(|secret| Grant::parse(secret.name.as_str()).unwrap()).collect();
     let name = ServiceName::parse("all").unwrap();
     let grants = Grants::try_from(grants).unwrap();
-    let service = catalog.create_service(name, Labels::default(), grants, None, NOW).unwrap();
+    let service = catalog.create_service(NewService { grants, ..NewService::named(name) }, NOW).unwrap();
     let claim = Claim { service: service.name.clone(), route: ClaimRoute::Argument, token: None };
     let (peer, container) = (Peer { uid: 0, gid: 0, pid: 1 }, ContainerId::parse("c").unwrap());
     let proof = authorize(&peer, &container, &claim, &service, token_matches).unwrap();

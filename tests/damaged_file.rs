@@ -8,7 +8,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::sync::Arc;
 
-use runsecrets::agent::catalog::{Catalog, Status};
+use runsecrets::agent::catalog::{Catalog, NewService, Status};
 use runsecrets::model::{
     Claim, ClaimRoute, ContainerId, Grant, Grants, Labels, SecretInfo, SecretName, Service, ServiceName, Timestamp,
 };
@@ -51,7 +51,8 @@ fn fill(dir: &Path, crashed: &Path) -> Vec<Vec<u8>> {
         catalog.create_secret(name, Labels::default(), secret(&vec![n; 100 + usize::from(n) * 400]), NOW).unwrap();
     }
     let name = ServiceName::parse("web").unwrap();
-    catalog.create_service(name, Labels::default(), Grants::try_from(grants).unwrap(), None, NOW).unwrap();
+    let new = NewService { grants: Grants::try_from(grants).unwrap(), ..NewService::named(name) };
+    catalog.create_service(new, NOW).unwrap();
     let extra = SecretName::parse("extra").unwrap();
     catalog.create_secret(extra.clone(), Labels::default(), secret(b"x"), NOW).unwrap();
     catalog.remove_secret("extra").unwrap();

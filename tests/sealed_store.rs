@@ -6,7 +6,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use runsecrets::agent::catalog::{Catalog, CatalogError, Status};
+use runsecrets::agent::catalog::{Catalog, CatalogError, NewService, Status};
 use runsecrets::model::{
     Claim, ClaimRoute, ContainerId, Grant, Grants, Labels, SecretInfo, SecretName, Service, ServiceName, Timestamp,
 };
@@ -34,7 +34,8 @@ fn serve(catalog: &Catalog, name: &str, grants: &[&str]) -> Service {
     let grants: Vec<Grant> = grants.iter().map(|text| Grant::parse(text).unwrap()).collect();
     let labels = Labels::parse(["service-label=of-the-service"]).unwrap();
     let name = ServiceName::parse(name).unwrap();
-    catalog.create_service(name, labels, Grants::try_from(grants).unwrap(), None, NOW).unwrap()
+    let new = NewService { labels, grants: Grants::try_from(grants).unwrap(), ..NewService::named(name) };
+    catalog.create_service(new, NOW).unwrap()
 }
 
 /// The values that the service `web` gets, in the order of its grants.

@@ -158,3 +158,38 @@ fn services_are_filtered_and_none_runs() {
     let events = agent.get("/events?since=0&until=1");
     assert_eq!(events.status, 200);
 }
+
+#[test]
+fn selectors_are_kept_shown_and_changed_and_bad_ones_refused() {
+    const NAMESPACE: &str = "io.kubernetes.cri.sandbox-namespace";
+    let place = Place::new();
+    let mut agent = place.start();
+    let [shop, name] = [format!("{NAMESPACE}=shop-[0-9]+"), "io.kubernetes.cri.container-name=web".to_owned()];
+    create(&agent, &json!({"Name": "web", "Match": [shop, name]}));
+    create(&agent, &json!({"Name": "plain"}));
+    assert_eq!(inspect(&agent, "web")["Match"], json!([shop, name]));
+    assert_eq!(inspect(&agent, "plain")["Match"], json!([]));
+
+    let update = |change: &Value| agent.post(&format!("{SERVICES}/web/update"), change);
+    let other = format!("{NAMESPACE}=other");
+    let changed = update(&json!({"MatchRm": [NAMESPACE], "MatchAdd": [other, "untrusted:tier=front"]})).json();
+    assert_eq!(changed["Match"], json!([name, other, "untrusted:tier=front"]));
+
+    for (selector, words) in [
+        ("tier=front", "no engine stamps the annotation 'tier' itself"),
+        ("io.kubernetes.cri.container-name", "KEY=REGEX is expected"),
+        ("io.kubernetes.cri.container-name=(", "cannot be read: unclosed group"),
+        ("io.kubernetes.cri.container-name=(a{1000}){1000}", "is too large"),
+    ] {
+        for answer in [
+            agent.post(&format!("{SERVICES}/create"), &json!({"Name": "bad", "Match": [selector]})),
+            update(&json!({"MatchAdd": [selector]})),
+        ] {
+            assert!(answer.status == 400 && answer.message().contains(words), "{selector}: {}", answer.body);
+        }
+    }
+    let before = inspect(&agent, "web");
+    agent.stop();
+    let agent = place.start();
+    assert_eq!(inspect(&agent, "web"), before, "kept in the store");
+}

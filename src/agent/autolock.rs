@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use super::catalog::{Catalog, CatalogError};
-use super::rootkey::{self, Found, RootKeyError};
+use super::rootkey::{self, Found, KeyFiles, RootKeyError};
 use crate::seal::{RootKey, SealError, UnlockKey, unwrap_root_key, wrap_root_key};
 use crate::secret::SecretBytes;
 use crate::store::Store;
@@ -119,6 +119,11 @@ impl Autolock {
     /// [`Locked`].
     pub fn catalog(&self) -> Result<Arc<Catalog>, Locked> {
         self.catalog.read().unwrap_or_else(PoisonError::into_inner).clone().ok_or(Locked)
+    }
+
+    /// The files of the root key, as they stand now; looks at the disk, and into none of them.
+    pub fn key_files(&self) -> KeyFiles {
+        KeyFiles::of(&self.key_file)
     }
 
     /// Opens a locked agent, or confirms that autolock is to be on; blocks.

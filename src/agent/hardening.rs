@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 
 use caps::{CapSet, Capability, CapsHashSet};
+use serde::Serialize;
 use tracing::{info, warn};
 
 use crate::sys::linux::process;
@@ -37,12 +38,22 @@ impl fmt::Display for HardeningError {
 
 impl std::error::Error for HardeningError {}
 
+/// What the process's privileges were enough for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Hardened {
+    /// Values are in memory that is never swapped.
+    pub arena_locked: bool,
+    /// So is all other memory: what a request brought, what a store's page held.
+    pub all_locked: bool,
+}
+
 /// Hardens this process. Called once, before any other thread is there: capabilities and the umask are taken over by
 /// the threads that follow.
 ///
 /// # Errors
 /// [`HardeningError`] when a protection fails that every kernel has; what depends on privileges is logged instead.
-pub fn harden() -> Result<(), HardeningError> {
+pub fn harden() -> Result<Hardened, HardeningError> {
     let step = |step| move |cause| HardeningError { step, cause };
     process::restrict_umask();
     process::forbid_core_files().map_err(step("forbid core files"))?;
@@ -54,22 +65,23 @@ pub fn harden() -> Result<(), HardeningError> {
             "values are in memory that may be swapped: raise RLIMIT_MEMLOCK (LimitMEMLOCK=) to 8 MiB or switch swap off"
         );
     }
-    lock_memory();
+    let all_locked = lock_memory();
     let open_files = process::raise_open_files().map_err(step("raise the limit of open files"))?;
     drop_capabilities();
     info!(open_files, arena_locked = arena.is_locked(), "hardened");
-    Ok(())
+    Ok(Hardened { arena_locked: arena.is_locked(), all_locked })
 }
 
-/// Locks all memory, if the process may lock without limit: under a limit, later allocations would fail.
-fn lock_memory() {
+/// Locks all memory, if the process may lock without limit: under a limit, later allocations would fail. Whether it did.
+fn lock_memory() -> bool {
     match caps::has_cap(None, CapSet::Effective, Capability::CAP_IPC_LOCK) {
-        Ok(true) => {
-            if let Err(error) = process::lock_all_memory() {
-                warn!(%error, "memory outside the arena is not locked");
-            }
+        Ok(true) => process::lock_all_memory()
+            .inspect_err(|error| warn!(%error, "memory outside the arena is not locked"))
+            .is_ok(),
+        _ => {
+            warn!("memory outside the arena is not locked: the agent has no CAP_IPC_LOCK");
+            false
         }
-        _ => warn!("memory outside the arena is not locked: the agent has no CAP_IPC_LOCK"),
     }
 }
 

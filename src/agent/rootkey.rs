@@ -4,8 +4,10 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use serde::Serialize;
 
 use super::fault::PathFault;
 use super::protected::{self, ProtectionError};
@@ -76,6 +78,44 @@ pub enum Found {
     Key(RootKey),
     /// The root key wrapped under an unlock key: the agent starts locked.
     Locked(Vec<u8>),
+}
+
+/// What the disk has of a root key. Nothing is opened.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct KeyFiles {
+    /// The file of the key in clear.
+    file: PathBuf,
+    /// Its inode's facts; none where it is not there.
+    clear: Option<KeyFile>,
+    /// The same of the key that is wrapped under an unlock key.
+    wrapped: Option<KeyFile>,
+}
+
+/// Whose a key file is, and who may read it.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "PascalCase")]
+struct KeyFile {
+    #[serde(rename = "UID")]
+    uid: u32,
+    /// Octal.
+    mode: String,
+}
+
+impl KeyFiles {
+    /// Looks at the files of the root key in `path`.
+    pub fn of(path: &Path) -> Self {
+        let look = |path: &Path| {
+            let found = std::fs::symlink_metadata(path).ok()?;
+            Some(KeyFile { uid: found.uid(), mode: octal_mode(&found) })
+        };
+        Self { file: path.to_owned(), clear: look(path), wrapped: look(&wrapped_name(path)) }
+    }
+}
+
+/// The permission bits as chmod(1) takes them.
+pub fn octal_mode(found: &std::fs::Metadata) -> String {
+    format!("{:04o}", found.mode() & 0o7777)
 }
 
 /// The root key in `path`; where there is neither key nor `store`, a new one is made first. A key in clear wins over a

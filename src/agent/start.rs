@@ -13,12 +13,13 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use super::api::Api;
+use super::api::status::{Facts, Socket};
 use super::autolock::Autolock;
 use super::catalog::{CatalogError, Status};
 use super::config::{Bounded, Config, ConfigError, DEFAULT_FILE, Limits};
 use super::delivery::{self, Deliveries, DeliveryError};
 use super::events::Events;
-use super::hardening::{self, HardeningError};
+use super::hardening::{self, Hardened, HardeningError};
 use super::hooks::HookDoor;
 use super::listen::{self, Admission, Door};
 use super::log::Log;
@@ -119,7 +120,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let log = Log::start(options.log_format);
     let config = configuration(options)?;
     log.set_level(config.log.level);
-    hardening::harden()?;
+    let memory = hardening::harden()?;
 
     let (state_dir, run_dir) = (&config.paths.state_dir, &config.paths.run_dir);
     protected::directory(state_dir, 0o700)?;
@@ -142,6 +143,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let group = group(&config.api.group);
     let (admin, _admin_name) = sockets::bind(run_dir.join("agent.sock"), group)?;
     let (hook, _hook_name) = sockets::bind(run_dir.join("hook.sock"), None)?;
+    let facts = facts(options, &config, memory);
 
     let runtime = runtime().map_err(StartError::Runtime)?;
     runtime.block_on(async {
@@ -155,7 +157,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         let threads = config.limits.hook_connections.count();
         let hooks = HookDoor::open(hook, deliveries.clone(), threads, config.limits.hook_seconds.seconds());
         let hooks = hooks.map_err(StartError::Runtime)?;
-        let api = Arc::new(Api { lock, deliveries, events, kept_versions, body_time, stop });
+        let api = Arc::new(Api { lock, deliveries, events, facts, kept_versions, body_time, stop });
         let admission = group.map_or(Admission::RootOnly, Admission::Group);
         serve(&config.limits, api, (admin, admission), hooks, stopper).await
     })?;
@@ -180,6 +182,19 @@ fn configuration(options: &Options) -> Result<Config, StartError> {
     }
     config.paths.check()?;
     Ok(config)
+}
+
+/// What the administrator can ask for later: what was read, made and locked.
+fn facts(options: &Options, config: &Config, memory: Hardened) -> Facts {
+    let read = options.config.clone().unwrap_or_else(|| DEFAULT_FILE.into());
+    Facts {
+        config_file: Some(read).filter(|file| file.exists()),
+        state_dir: config.paths.state_dir.clone(),
+        run_dir: config.paths.run_dir.clone(),
+        sockets: ["agent.sock", "hook.sock"].map(|name| Socket::as_made(&config.paths.run_dir, name)).into(),
+        swap_allowed: config.delivery.allow_swap,
+        memory,
+    }
 }
 
 /// The id of the group that may administer, where there is one.

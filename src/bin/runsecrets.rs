@@ -1,8 +1,13 @@
 //! The program `runsecrets`: see `runsecrets::cli`.
 
+use runsecrets::cli::Verb;
+use runsecrets::engines;
+
 #[global_allocator]
 static ALLOCATOR: runsecrets::sys::WipingAllocator = runsecrets::sys::WipingAllocator;
 
+const CONFIGURE: Verb = Verb { command: engines::configure_command, run: engines::configure };
+
 fn main() -> std::process::ExitCode {
-    runsecrets::cli::main(&[])
+    runsecrets::cli::main(&[CONFIGURE], &[engines::examine])
 }

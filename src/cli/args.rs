@@ -4,10 +4,10 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand};
+use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::error::CliError;
-use crate::model::{Grant, Labels, ModelError, RUN_DIR, ServiceName};
+use crate::model::{Grant, Labels, ModelError, RUN_DIR, Selector, ServiceName};
 
 /// The environment variable that moves the run directory.
 const RUN_DIR_VARIABLE: &str = "RUNSECRETS_RUN_DIR";
@@ -58,6 +58,8 @@ pub(super) enum Command {
     Ps(PsArguments),
     /// Show what happens to secrets, as it happens
     Events(EventsArguments),
+    /// Find what is wrong on this machine, and what to do about it
+    Doctor(DoctorArguments),
     /// Show the versions of this program and of the agent
     Version(VersionArguments),
 }
@@ -268,6 +270,9 @@ pub(super) struct ServiceCreate {
     /// Service labels
     #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = label)]
     pub(super) labels: Vec<String>,
+    /// Select containers that claim nothing, where hooks have --ask: an annotation that the engine stamps, and its value
+    #[arg(long = "match", value_name = "KEY=REGEX", value_parser = Selector::parse)]
+    pub(super) selectors: Vec<Selector>,
     /// Ask every container for a token, which is shown once
     #[arg(long)]
     pub(super) require_claim: bool,
@@ -299,6 +304,12 @@ pub(super) struct ServiceUpdate {
     /// Remove a label by its key
     #[arg(long = "label-rm", value_name = "KEY")]
     pub(super) label_rm: Vec<String>,
+    /// Add a selector; all of a service's hold for its containers
+    #[arg(long = "match-add", visible_alias = "match", value_name = "KEY=REGEX", value_parser = Selector::parse)]
+    pub(super) match_add: Vec<Selector>,
+    /// Remove selectors by their key, or one as it is written; done before the additions
+    #[arg(long = "match-rm", value_name = "KEY[=REGEX]")]
+    pub(super) match_rm: Vec<String>,
     /// Name, id or beginning of the id
     #[arg(value_name = "SERVICE")]
     pub(super) service: String,
@@ -351,6 +362,24 @@ pub(super) struct VersionArguments {
     /// Format output: 'json', or a Go template
     #[arg(short, long, default_value = "", hide_default_value = true)]
     pub(super) format: String,
+}
+
+/// `doctor`.
+#[derive(Debug, Args)]
+#[command(after_help = "Exit status: 0 nothing worse than a note, 1 something is broken, 2 there are warnings.")]
+pub(super) struct DoctorArguments {
+    /// Format output: lines, or a JSON array
+    #[arg(short, long, value_enum, default_value_t = DoctorFormat::Text)]
+    pub(super) format: DoctorFormat,
+}
+
+/// How findings are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum DoctorFormat {
+    /// One line each.
+    Text,
+    /// An array of `{"Level","Subject","Finding","Fix"}`.
+    Json,
 }
 
 /// One `-f name=value`.
@@ -423,68 +452,5 @@ pub(super) fn socket(place: &Place) -> Result<PathBuf, CliError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_definition_is_sound() {
-        definition(&[]).debug_assert();
-    }
-
-    #[test]
-    fn a_verb_that_is_brought_stands_beside_the_own_ones() {
-        let verb = Verb {
-            command: || clap::Command::new("extra").arg(clap::Arg::new("what")),
-            run: |matches, show| {
-                show(matches.get_one::<String>("what").map_or("", String::as_str));
-                Ok(())
-            },
-        };
-        let read = |line: &str| {
-            let words = ["runsecrets"].into_iter().chain(line.split(' '));
-            understand(definition(&[verb]).try_get_matches_from(words).unwrap(), &[verb]).unwrap()
-        };
-        let Asked::Brought(verb, matches) = read("extra this") else { panic!("the verb is not known") };
-        let mut shown = String::new();
-        (verb.run)(&matches, &mut |text| shown.push_str(text)).unwrap();
-        assert_eq!(shown, "this");
-        assert!(matches!(read("secret ls"), Asked::Own(_)));
-    }
-
-    #[test]
-    fn aliases_and_short_forms_are_dockers() {
-        for line in [
-            "secret list -q",
-            "secret remove a b",
-            "secret create -l a=b -d x n -",
-            "service list",
-            "secret ls -f name=x",
-        ] {
-            let words = ["runsecrets"].into_iter().chain(line.split(' '));
-            assert!(Arguments::try_parse_from(words).is_ok(), "{line}");
-        }
-    }
-
-    #[test]
-    fn bad_flags_are_refused_in_dockers_words() {
-        let words = |line: &str| {
-            Arguments::try_parse_from(["runsecrets"].into_iter().chain(line.split('|'))).unwrap_err().to_string()
-        };
-        assert!(words("secret|create|-l|=x|n|-").contains("invalid label '=x': empty name"));
-        assert!(words("secret|create|-l|a b=x|n|-").contains("label 'a b' contains whitespaces"));
-        assert!(words("secret|ls|-f|bad").contains("bad format of filter (expected name=value)"));
-        assert!(
-            words("service|create|--name|s|--secret|source=a,foo=b").contains("invalid field in secret request: foo")
-        );
-        assert!(words("service|create|--name|s|--secret|target=b").contains("source is required"));
-    }
-
-    #[test]
-    fn the_host_must_be_a_unix_socket() {
-        let place = |host: &str| Place { run_dir: None, host: Some(host.into()) };
-        assert_eq!(socket(&place("unix:///a/b.sock")).unwrap(), PathBuf::from("/a/b.sock"));
-        for host in ["tcp://1.2.3.4", "unix://", "unix://a", "/a"] {
-            assert!(socket(&place(host)).is_err(), "{host}");
-        }
-    }
-}
+#[path = "args_tests.rs"]
+mod tests;

@@ -2,12 +2,13 @@
 //! beyond the socket's permission, takes values from files and standard input only, and shows none.
 //!
 //! Exit status: 0 done; 1 something failed (each failure is a line on standard error); 125 the command line was not
-//! understood and nothing was sent (Docker's own number).
+//! understood and nothing was sent (Docker's own number). `doctor` has 2 besides: warnings, and nothing broken.
 #![forbid(unsafe_code)]
 
 mod args;
 mod cdi;
 mod client;
+mod doctor;
 mod error;
 mod events;
 mod format;
@@ -30,13 +31,15 @@ use client::Agent;
 use error::CliError;
 use report::Report;
 
+use crate::finding::Examination;
+
 pub use args::{RunVerb, Verb, definition};
 
-/// Runs the program, with these verbs beside its own.
-pub fn main(verbs: &[Verb]) -> ExitCode {
+/// Runs the program, with these verbs and checks of `doctor` beside its own.
+pub fn main(verbs: &[Verb], examinations: &[Examination]) -> ExitCode {
     let mut report = Report::default();
     let done = match args::parse(verbs) {
-        Ok(Asked::Own(arguments)) => run(arguments, &mut report),
+        Ok(Asked::Own(arguments)) => run(arguments, examinations, &mut report),
         Ok(Asked::Brought(verb, matches)) => {
             (verb.run)(&matches, &mut |text| report.text(text)).map_err(CliError::Brought)
         }
@@ -49,10 +52,10 @@ pub fn main(verbs: &[Verb]) -> ExitCode {
 }
 
 /// One command: connect, ask, show.
-fn run(arguments: Arguments, report: &mut Report) -> Result<(), CliError> {
+fn run(arguments: Arguments, examinations: &[Examination], report: &mut Report) -> Result<(), CliError> {
     let socket = args::socket(&arguments.place)?;
     let run_dir = socket.parent().map(Path::to_owned).unwrap_or_default();
-    let agent = Agent::at(socket)?;
+    let agent = Agent::at(socket.clone())?;
     match arguments.command {
         Command::Secret(command) => secret::run(command, &agent, report),
         Command::Service(command) => service::run(command, &agent, report),
@@ -61,6 +64,7 @@ fn run(arguments: Arguments, report: &mut Report) -> Result<(), CliError> {
         Command::Autolock(command) => unlock::autolock(&command, &agent, report),
         Command::Ps(command) => ps::all(&command, &agent, report),
         Command::Events(command) => events::run(&command, &agent, report),
+        Command::Doctor(command) => doctor::run(&command, &socket, &agent, examinations, report),
         Command::Version(command) => version::run(&command, &agent, report),
     }
 }

@@ -12,6 +12,7 @@ const USAGE: u8 = 125;
 #[derive(Debug, Default)]
 pub(super) struct Report {
     failed: bool,
+    concluded: Option<ExitCode>,
     reader_gone: bool,
 }
 
@@ -61,9 +62,14 @@ impl Report {
         if error.use_stderr() { ExitCode::from(USAGE) } else { ExitCode::SUCCESS }
     }
 
+    /// Sets the exit status of a command that was done and has something to say by it.
+    pub(super) fn conclude(&mut self, code: ExitCode) {
+        self.concluded = Some(code);
+    }
+
     /// The program's exit status.
     pub(super) fn exit_code(&self) -> ExitCode {
-        if self.failed { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+        if self.failed { ExitCode::FAILURE } else { self.concluded.unwrap_or(ExitCode::SUCCESS) }
     }
 }
 

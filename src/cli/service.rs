@@ -12,7 +12,7 @@ use super::object::{collect, label_columns, path, query, rows, shape};
 use super::report::Report;
 use super::template::Value;
 use super::versions::all_changed;
-use crate::model::{CLAIM_ANNOTATION, Grant, Labels};
+use crate::model::{CLAIM_ANNOTATION, Grant, Labels, Selector};
 
 /// Where services are in the API.
 pub(super) const SERVICES: &str = "/runsecrets/v1/services/";
@@ -46,6 +46,11 @@ Secrets:
   Source:        {{.Source}}
   Owner:         {{.UID}}:{{.GID}}
   Mode:          {{.Mode}}
+{{- end }}{{ end }}
+{{- if .Match }}
+Match:
+{{- range .Match }}
+ - {{.}}
 {{- end }}{{ end }}
 Claim required:  {{.RequireClaim}}
 Created at:      {{.CreatedAt}}
@@ -84,6 +89,8 @@ struct Create<'a> {
     name: &'a str,
     labels: &'a Labels,
     secrets: Vec<Reference<'a>>,
+    #[serde(rename = "Match")]
+    selectors: &'a [Selector],
     require_claim: bool,
 }
 
@@ -94,6 +101,8 @@ struct Update<'a> {
     secret_rm: &'a [String],
     label_add: &'a BTreeMap<String, String>,
     label_rm: &'a [String],
+    match_add: &'a [Selector],
+    match_rm: &'a [String],
     live: bool,
 }
 
@@ -115,8 +124,13 @@ pub(super) fn run(command: ServiceCommand, agent: &Agent, report: &mut Report) -
 fn create(arguments: &ServiceCreate, agent: &Agent, report: &mut Report) -> Result<(), CliError> {
     let labels = Labels::parse(arguments.labels.iter().map(String::as_str)).map_err(CliError::Label)?;
     let secrets = references(&arguments.secrets)?;
-    let body =
-        Create { name: arguments.name.as_str(), labels: &labels, secrets, require_claim: arguments.require_claim };
+    let body = Create {
+        name: arguments.name.as_str(),
+        labels: &labels,
+        secrets,
+        selectors: &arguments.selectors,
+        require_claim: arguments.require_claim,
+    };
     let made = agent.post("/runsecrets/v1/services/create", serde_json::to_vec(&body).unwrap_or_default())?;
     report.line(made.text_of("ID"));
     if arguments.require_claim {
@@ -178,6 +192,8 @@ fn update(arguments: &ServiceUpdate, agent: &Agent, report: &mut Report) -> Resu
         secret_rm: &arguments.secret_rm,
         label_add: labels.as_map(),
         label_rm: &arguments.label_rm,
+        match_add: &arguments.match_add,
+        match_rm: &arguments.match_rm,
         live: arguments.live.live,
     };
     let path = path("service", SERVICES, &arguments.service)? + "/update";
@@ -227,7 +243,7 @@ mod tests {
     #[test]
     fn pretty_and_table_have_one_line_a_fact() {
         let json = r#"{"ID":"auweyvbzdjmkcqtanjez0nkl0","Name":"web","Labels":{"k":"v"},"Secrets":[{"Source":"a",
-            "Target":"/run/secrets/a","UID":"0","GID":"0","Mode":"0444"}],"RequireClaim":false,
+            "Target":"/run/secrets/a","UID":"0","GID":"0","Mode":"0444"}],"Match":["untrusted:tier=a.*"],"RequireClaim":false,
             "CreatedAt":"1970-01-01T00:00:00Z","UpdatedAt":"1970-01-01T00:00:00Z","Version":{"Index":3}}"#;
         let service = serde_json::from_str::<Value>(json).unwrap().typed();
         let rows = [row(&service, 5_000_000_000)];
@@ -244,6 +260,8 @@ Secrets:
   Source:        a
   Owner:         0:0
   Mode:          0444
+Match:
+ - untrusted:tier=a.*
 Claim required:  false
 Created at:      1970-01-01 00:00:00 +0000 utc
 Updated at:      1970-01-01 00:00:00 +0000 utc

@@ -5,7 +5,11 @@ use crate::oci::{Config, State};
 
 use super::error::HookError;
 
-/// The claim of a container, or none: then it gets nothing, and the agent is not asked.
+/// By which containerd and CRI-O say that a container is the sandbox of a pod.
+const SANDBOX: [&str; 2] = ["io.kubernetes.cri.container-type", "io.kubernetes.cri-o.ContainerType"];
+
+/// The claim of a container, or none: then it gets nothing, and the agent is asked only if the hook was told to. The
+/// sandbox of a pod has the pod's annotations, and is no container of it that would want secrets.
 ///
 /// # Errors
 /// The name cannot be a service's, or argument and annotation differ.
@@ -14,11 +18,12 @@ pub(super) fn claim(
     state: &State,
     config: Option<&Config>,
 ) -> Result<Option<Claim>, HookError> {
-    let annotation = |key: &str| {
-        let configured = || config.and_then(|config| config.annotations.get(key));
-        state.annotations.get(key).or_else(configured).map(String::as_str)
-    };
-    let annotated = annotation(SERVICE_ANNOTATION).map(ServiceName::parse).transpose().map_err(HookError::Claim)?;
+    let annotation = |key| annotation(key, state, config);
+    let annotated = annotation(SERVICE_ANNOTATION)
+        .filter(|_| !is_sandbox(state, config))
+        .map(ServiceName::parse)
+        .transpose()
+        .map_err(HookError::Claim)?;
     let (service, route) = match (argument, annotated) {
         (None, None) => return Ok(None),
         (Some((argument, _)), Some(annotated)) if argument.folded() != annotated.folded() => {
@@ -28,6 +33,17 @@ pub(super) fn claim(
         (None, Some(annotated)) => (annotated, ClaimRoute::Annotation),
     };
     Ok(Some(Claim { service, route, token: annotation(CLAIM_ANNOTATION).map(str::to_owned) }))
+}
+
+/// Whether the container is the sandbox of a pod.
+pub(super) fn is_sandbox(state: &State, config: Option<&Config>) -> bool {
+    SANDBOX.iter().any(|key| annotation(key, state, config) == Some("sandbox"))
+}
+
+/// The runtime's word goes before config.json.
+fn annotation<'a>(key: &str, state: &'a State, config: Option<&'a Config>) -> Option<&'a str> {
+    let configured = || config.and_then(|config| config.annotations.get(key));
+    state.annotations.get(key).or_else(configured).map(String::as_str)
 }
 
 #[cfg(test)]
@@ -52,6 +68,14 @@ mod tests {
         assert_eq!(claim.route, ClaimRoute::Argument);
         let claim = claimed(None, r#"{"io.runsecrets.service":"web","io.runsecrets.claim":"t"}"#).unwrap().unwrap();
         assert_eq!((claim.route, claim.token.as_deref()), (ClaimRoute::Annotation, Some("t")));
+    }
+
+    #[test]
+    fn the_sandbox_of_a_pod_claims_nothing_by_the_pods_annotation() {
+        let sandbox = r#"{"io.runsecrets.service":"web","io.kubernetes.cri.container-type":"sandbox"}"#;
+        assert_eq!(claimed(None, sandbox).unwrap(), None);
+        assert_eq!(claimed(None, &sandbox.replace("sandbox", "container")).unwrap().unwrap().service.as_str(), "web");
+        assert!(claimed(Some("web"), sandbox).unwrap().is_some(), "an annotation takes nothing from the operator");
     }
 
     #[test]

@@ -57,6 +57,12 @@ pub enum ModelError {
     },
     /// A service has more grants than one delivery can carry.
     TooManyGrants(usize),
+    /// A selector is not `KEY=REGEX`.
+    SelectorInvalid(String),
+    /// A selector has a key that no engine stamps.
+    SelectorKey(String),
+    /// A service has more selectors than are allowed.
+    TooManySelectors(usize),
 }
 
 impl fmt::Display for ModelError {
@@ -123,6 +129,21 @@ impl fmt::Display for ModelError {
                     "{count} secrets for one service are more than the {} allowed; use several services",
                     super::MAX_GRANTS
                 )
+            }
+            Self::SelectorInvalid(text) => write!(
+                f,
+                "invalid selector '{}': KEY=REGEX is expected, with an annotation's key and a regular expression for its whole value",
+                escaped(text)
+            ),
+            Self::SelectorKey(key) => {
+                let key = escaped(key);
+                write!(
+                    f,
+                    "no engine stamps the annotation '{key}' itself, so an image or a pod may bring it; if that is meant, write untrusted:{key}=REGEX"
+                )
+            }
+            Self::TooManySelectors(count) => {
+                write!(f, "{count} selectors for one service are more than the {} allowed", super::MAX_SELECTORS)
             }
         }
     }

@@ -1,4 +1,4 @@
-//! The words of the domain: names, ids, labels, targets, owners, grants, services, claims. Each is parsed once, from
+//! The words of the domain: names, ids, labels, targets, owners, grants, selectors, services, claims. Each is parsed once, from
 //! text of any origin, and is valid ever after. No files, no sockets, no clock: times and random bytes come in as arguments.
 #![forbid(unsafe_code)]
 
@@ -10,6 +10,7 @@ mod label;
 mod name;
 mod place;
 mod secret_record;
+mod selector;
 mod service;
 mod target;
 mod text;
@@ -23,6 +24,7 @@ pub use label::{Labels, MAX_LABEL_BYTES};
 pub use name::{MAX_SECRET_NAME, MAX_SERVICE_NAME, SecretName, ServiceName};
 pub use place::RUN_DIR;
 pub use secret_record::{SecretInfo, SecretVersion};
+pub use selector::{Engine, MAX_SELECTORS, Selector, Selectors};
 pub use service::{Service, TokenHash};
 pub use target::{MAX_TARGET, SECRETS_DIR, Target, is_within};
 pub use text::{escaped, escaped_line};

@@ -1,4 +1,5 @@
 //! containerd with directories and a socket of its own; it goes away with its tasks when it is dropped.
+#![allow(dead_code)] // each test program uses its own part
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
@@ -25,9 +26,14 @@ pub(crate) struct Containerd {
 impl Containerd {
     /// Starts it, with a script that calls the wrapper as `bed`'s agent needs it.
     pub(crate) fn start(bed: &Bed) -> Self {
+        Self::configured(bed, None, |_| "disabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n".to_owned())
+    }
+
+    /// Starts it with these lines of configuration, which may name files of `directory`. The CRI has the `namespace` k8s.io.
+    pub(crate) fn configured(bed: &Bed, namespace: Option<&str>, lines: impl FnOnce(&Path) -> String) -> Self {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
-        let wrapper = path("wrapper");
+        let wrapper = Self::wrapper_in(directory.path());
         let script = format!(
             "#!/bin/sh\nexec {WRAPPER} --real-runtime {} --hook {} --run-dir {} \"$@\"\n",
             bed.runtime.path().display(),
@@ -36,10 +42,10 @@ impl Containerd {
         );
         std::fs::write(&wrapper, script).unwrap();
         std::fs::set_permissions(&wrapper, PermissionsExt::from_mode(0o755)).unwrap();
+        let (lines, opt) = (lines(directory.path()), path("opt"));
         let config = format!(
-            "version = 2\noom_score = 0\ndisabled_plugins = [\"io.containerd.grpc.v1.cri\"]\n\
-             [plugins.\"io.containerd.internal.v1.opt\"]\npath = \"{}\"\n",
-            path("opt").display()
+            "version = 2\noom_score = 0\n{lines}[plugins.\"io.containerd.internal.v1.opt\"]\npath = \"{}\"\n",
+            opt.display()
         );
         std::fs::write(path("config.toml"), config).unwrap();
         let log = std::fs::File::create(path("log")).unwrap();
@@ -48,15 +54,34 @@ impl Containerd {
         command.arg("--state").arg(path("state")).arg("--address").arg(path("sock"));
         let daemon = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log).spawn().unwrap();
         let unique = directory.path().file_name().unwrap().to_str().unwrap().trim_start_matches('.').to_owned();
-        let mut engine = Self { directory, namespace: format!("runsecrets-{unique}"), wrapper, daemon };
+        let namespace = namespace.map_or_else(|| format!("runsecrets-{unique}"), str::to_owned);
+        let mut engine = Self { directory, namespace, wrapper, daemon };
         let start = Instant::now();
         while !engine.ctr(&["version"]).status.success() {
             let gone = engine.daemon.try_wait().unwrap();
-            let log = || std::fs::read_to_string(engine.directory.path().join("log")).unwrap();
-            assert!(gone.is_none() && start.elapsed() < LIMIT, "containerd did not come up ({gone:?}):\n{}", log());
+            assert!(
+                gone.is_none() && start.elapsed() < LIMIT,
+                "containerd did not come up ({gone:?}):\n{}",
+                engine.log()
+            );
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
         engine
+    }
+
+    /// The script that calls the wrapper; it is there before the configuration is read.
+    pub(crate) fn wrapper_in(directory: &Path) -> PathBuf {
+        directory.join("wrapper")
+    }
+
+    /// Its socket.
+    pub(crate) fn socket(&self) -> PathBuf {
+        self.directory.path().join("sock")
+    }
+
+    /// What it has written to its log.
+    pub(crate) fn log(&self) -> String {
+        std::fs::read_to_string(self.directory.path().join("log")).unwrap()
     }
 
     /// Where it keeps what it knows.
@@ -91,7 +116,7 @@ impl Containerd {
     fn ctr_by(&self, mut command: Command, arguments: &[&str]) -> Output {
         // Into files: a shim inherits the descriptors, and would keep a pipe open.
         let [out, err] = ["out", "err"].map(|_| tempfile::NamedTempFile::new().unwrap());
-        command.arg("--address").arg(self.directory.path().join("sock")).args(["--namespace", &self.namespace]);
+        command.arg("--address").arg(self.socket()).args(["--namespace", &self.namespace]);
         command.args(arguments).stdin(Stdio::null());
         let status = command.stdout(out.reopen().unwrap()).stderr(err.reopen().unwrap()).status().unwrap();
         let [stdout, stderr] = [out, err].map(|file| std::fs::read(file.path()).unwrap());

@@ -1,5 +1,7 @@
 //! dockerd with directories, a configuration and a socket of its own; its containers go away with it.
 
+#![allow(dead_code)] // each test uses its own part
+
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -20,8 +22,6 @@ pub(crate) struct Docker {
 impl Docker {
     /// Starts it with the runtime `runsecrets`, and with `runsecrets-env`, which also reads the claim in the environment.
     pub(crate) fn start(bed: &Bed) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let path = |name: &str| directory.path().join(name);
         let real = bed.runtime.path();
         let common =
             ["--real-runtime".as_ref(), &*real, "--hook".as_ref(), &hook(), "--run-dir".as_ref(), &bed.place.run()]
@@ -30,11 +30,16 @@ impl Docker {
             let more = more.iter().map(|&argument| argument.to_owned());
             serde_json::json!({"path": WRAPPER, "runtimeArgs": common.iter().cloned().chain(more).collect::<Vec<_>>()})
         };
-        let mut config = serde_json::json!({
-            "runtimes": {
-                "runsecrets": runtime(&[]),
-                "runsecrets-env": runtime(&["--claim-from-environment"]),
-            },
+        let runtimes = [("runsecrets", runtime(&[])), ("runsecrets-env", runtime(&["--claim-from-environment"]))]
+            .map(|(name, runtime)| (name.to_owned(), runtime));
+        Self::with(serde_json::json!({"runtimes": serde_json::Map::from_iter(runtimes)}))
+    }
+
+    /// Starts it with `config`, beside what it needs here.
+    pub(crate) fn with(mut config: serde_json::Value) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let mut needed = serde_json::json!({
             "iptables": false, "ip6tables": false, "bridge": "none", "storage-driver": "vfs",
             "data-root": path("data"), "exec-root": path("exec"), "pidfile": path("pid"),
             "hosts": [format!("unix://{}", path("sock").display())],
@@ -43,14 +48,15 @@ impl Docker {
         let help = words(&Command::new(&dockerd).arg("--help").output().unwrap());
         // Until Docker 24 it lowers its own score, which needs a capability; later ones do not know the word.
         if help.contains("--oom-score-adjust") {
-            config["oom-score-adjust"] = 0.into();
+            needed["oom-score-adjust"] = 0.into();
         }
         if help.contains("--cdi-spec-dir") {
-            config["features"] = serde_json::json!({"cdi": true}); // from 28.3 on without being asked
-            config["cdi-spec-dirs"] = serde_json::json!([path("cdi")]);
+            needed["features"] = serde_json::json!({"cdi": true}); // from 28.3 on without being asked
+            needed["cdi-spec-dirs"] = serde_json::json!([path("cdi")]);
         }
         std::fs::create_dir(path("cdi")).unwrap();
-        std::fs::write(path("daemon.json"), config.to_string()).unwrap();
+        config.as_object_mut().unwrap().extend(needed.as_object().unwrap().clone());
+        std::fs::write(path("daemon.json"), serde_json::to_string_pretty(&config).unwrap()).unwrap();
         std::fs::create_dir(path("client")).unwrap();
         let log = std::fs::File::create(path("log")).unwrap();
         let mut command = Command::new(dockerd);
@@ -81,6 +87,22 @@ impl Docker {
     /// Where it keeps what it knows: data-root, exec-root, and its log.
     pub(crate) fn directories(&self) -> [PathBuf; 3] {
         ["data", "exec", "log"].map(|name| self.directory.path().join(name))
+    }
+
+    /// Its configuration.
+    pub(crate) fn config(&self) -> PathBuf {
+        self.directory.path().join("daemon.json")
+    }
+
+    /// What `systemctl reload docker` does; waits until it has been done for the time `count`.
+    pub(crate) fn reload(&self, count: usize) {
+        kill(Pid::from_raw(i32::try_from(self.daemon.id()).unwrap()), Signal::SIGHUP).unwrap();
+        let start = Instant::now();
+        let log = || std::fs::read_to_string(self.directory.path().join("log")).unwrap();
+        while log().matches("Reloaded configuration").count() < count {
+            assert!(start.elapsed() < LIMIT, "dockerd did not reload:\n{}", log());
+            std::thread::sleep(Duration::from_millis(50));
+        }
     }
 
     /// The client's answer.

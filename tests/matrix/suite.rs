@@ -42,9 +42,12 @@ pub(crate) const SUITES: &[Suite] = &[
     program("podman", "podman"),
     program("cdi", "podman"),
     program("containerd", "containerd"),
+    program("cri", "containerd"),
     program("docker_engine", "Docker"),
     program("docker_client", "Docker's client"),
     program("conformance", "Docker's client"),
+    program("configure", "podman, containerd, Docker"),
+    program("doctor", "podman"),
     Suite {
         name: "conformance-swarm",
         engines: "Docker itself",

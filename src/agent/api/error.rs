@@ -8,6 +8,7 @@ use hyper::StatusCode;
 use super::version;
 use crate::agent::autolock::{AutolockError, Locked};
 use crate::agent::catalog::{CatalogError, Status};
+use crate::agent::delivery::PatternError;
 use crate::model::{ModelError, escaped};
 use crate::secret::SecretError;
 
@@ -49,6 +50,8 @@ pub enum ApiError {
     Memory(SecretError),
     /// A name, label or grant that is not valid.
     Model(ModelError),
+    /// A selector whose pattern cannot be used.
+    Pattern(PatternError),
     /// A secret that is a template was asked for.
     Templating(String),
     /// A time that is not one.
@@ -117,6 +120,7 @@ impl fmt::Display for ApiError {
             }
             Self::Memory(error) => error.fmt(f),
             Self::Model(error) => error.fmt(f),
+            Self::Pattern(error) => error.fmt(f),
             Self::Templating(name) => write!(
                 f,
                 "templating driver \"{}\" is not supported yet: create the secret without --template-driver",
@@ -168,6 +172,12 @@ impl From<CatalogError> for ApiError {
 impl From<ModelError> for ApiError {
     fn from(error: ModelError) -> Self {
         Self::Model(error)
+    }
+}
+
+impl From<PatternError> for ApiError {
+    fn from(error: PatternError) -> Self {
+        Self::Pattern(error)
     }
 }
 

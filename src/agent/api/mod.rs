@@ -7,6 +7,7 @@ pub mod error;
 pub mod filters;
 pub mod secrets;
 pub mod services;
+pub mod status;
 mod unlock;
 pub mod version;
 mod versions;
@@ -41,6 +42,8 @@ pub struct Api {
     pub deliveries: Arc<Deliveries>,
     /// What happened.
     pub events: Arc<Events>,
+    /// What the start has found.
+    pub facts: status::Facts,
     /// How many versions of a secret are kept.
     pub kept_versions: usize,
     /// How long a client may take to send a body.
@@ -120,6 +123,7 @@ impl Api {
             ("GET", ["runsecrets", "v1", "secrets", reference, "history"]) => versions::history(self, reference).await,
             ("POST", ["runsecrets", "v1", "unlock"]) => unlock::unlock(self, call).await,
             ("POST", ["runsecrets", "v1", "autolock"]) => unlock::autolock(self, call).await,
+            ("GET", ["runsecrets", "v1", "status"]) => status::describe(self).await,
             ("GET", ["runsecrets", "v1", "ps"]) => services::ps(self, None).await,
             ("GET", ["runsecrets", "v1", "services"]) => services::list(self, call).await,
             ("POST", ["runsecrets", "v1", "services", "create"]) => services::create(self, call).await,

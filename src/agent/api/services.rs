@@ -12,11 +12,13 @@ use super::error::ApiError;
 use super::filters::Filters;
 use super::versions::changed;
 use super::{Api, Call};
-use crate::agent::catalog::{CatalogError, ServiceChange};
+use crate::agent::catalog::{CatalogError, NewService, ServiceChange};
 use crate::agent::clock::{now, rfc3339};
-use crate::agent::delivery::{Delivery, Scope};
+use crate::agent::delivery::{Delivery, Scope, check_selectors};
 use crate::agent::events::Kind;
-use crate::model::{Grant, Grants, Labels, Mode, ModelError, Owner, SecretName, Service, ServiceName, Target};
+use crate::model::{
+    Grant, Grants, Labels, Mode, ModelError, Owner, SecretName, Selector, Selectors, Service, ServiceName, Target,
+};
 use crate::seal::new_token;
 
 /// One grant as it is written in JSON: all but the source may be missing.
@@ -40,6 +42,8 @@ struct CreateForm {
     labels: BTreeMap<String, String>,
     #[serde(default)]
     secrets: Vec<GrantForm>,
+    #[serde(default, rename = "Match")]
+    selectors: Vec<String>,
     #[serde(default)]
     require_claim: bool,
 }
@@ -53,6 +57,8 @@ struct UpdateForm {
     secret_rm: Vec<String>,
     label_add: BTreeMap<String, String>,
     label_rm: Vec<String>,
+    match_add: Vec<String>,
+    match_rm: Vec<String>,
 }
 
 impl TryFrom<GrantForm> for Grant {
@@ -89,6 +95,12 @@ fn grants(forms: Vec<GrantForm>) -> Result<Vec<Grant>, ModelError> {
     forms.into_iter().map(Grant::try_from).collect()
 }
 
+fn selectors(texts: Vec<String>) -> Result<Vec<Selector>, ApiError> {
+    let selectors = texts.iter().map(|text| Selector::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    check_selectors(&selectors)?;
+    Ok(selectors)
+}
+
 /// `POST /services/create`.
 pub(super) async fn create(api: &Api, call: Call) -> Result<Answer, ApiError> {
     let peer = call.peer;
@@ -96,9 +108,11 @@ pub(super) async fn create(api: &Api, call: Call) -> Result<Answer, ApiError> {
     let name = ServiceName::parse(&form.name)?;
     let labels = Labels::try_from(form.labels)?;
     let grants = Grants::try_from(grants(form.secrets)?)?;
+    let selectors = Selectors::try_from(selectors(form.selectors)?)?;
     let claim = form.require_claim.then(new_token).transpose().map_err(CatalogError::from)?;
-    let (token, hash) = claim.unzip();
-    let service = api.blocking(move |catalog| Ok(catalog.create_service(name, labels, grants, hash, now())?)).await?;
+    let (token, require_claim) = claim.unzip();
+    let new = NewService { name, labels, grants, selectors, require_claim };
+    let service = api.blocking(move |catalog| Ok(catalog.create_service(new, now())?)).await?;
     note(api, "create", peer, &service);
     let made = match token {
         Some(token) => json!({ "ID": service.id, "Claim": token }),
@@ -138,6 +152,8 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
         secret_rm: form.secret_rm,
         label_add: Labels::try_from(form.label_add)?,
         label_rm: form.label_rm,
+        match_add: selectors(form.match_add)?,
+        match_rm: form.match_rm,
     };
     let (deliveries, live) = (api.deliveries.clone(), form.live != Some(false));
     let (service, outcomes) = api
@@ -190,6 +206,7 @@ fn shape(service: &Service) -> Value {
         "Name": service.name,
         "Labels": service.labels.as_map(),
         "Secrets": service.grants.as_slice().iter().map(GrantForm::from).collect::<Vec<_>>(),
+        "Match": service.selectors,
         "RequireClaim": service.require_claim.is_some(),
         "CreatedAt": rfc3339(service.created),
         "UpdatedAt": rfc3339(service.updated),

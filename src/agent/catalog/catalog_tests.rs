@@ -29,7 +29,8 @@ fn create(catalog: &Catalog, text: &str) -> Result<SecretInfo, CatalogError> {
 fn serve(catalog: &Catalog, service: &str, grants: &[&str]) -> Result<Service, CatalogError> {
     let grants = grants.iter().map(|text| Grant::parse(text).unwrap()).collect::<Vec<_>>();
     let grants = Grants::try_from(grants).unwrap();
-    catalog.create_service(ServiceName::parse(service).unwrap(), Labels::default(), grants, None, NOW)
+    let new = NewService { grants, ..NewService::named(ServiceName::parse(service).unwrap()) };
+    catalog.create_service(new, NOW)
 }
 
 fn authorized(service: &Service) -> Authorized {
@@ -201,7 +202,7 @@ fn updates_remove_before_they_add_and_keep_sequence() {
         secret_add: vec![Grant::parse("source=s,target=/etc/s").unwrap()],
         secret_rm: vec!["s".into(), "never-granted".into()],
         label_add: Labels::parse(["a=1", "b=2"]).unwrap(),
-        label_rm: Vec::new(),
+        ..ServiceChange::default()
     };
     let stale = said(catalog.update_service("web", Some(service.index + 1), &change, LATER));
     assert_eq!(stale, (Status::OutOfSequence, "update out of sequence".into()));

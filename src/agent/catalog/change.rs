@@ -1,6 +1,34 @@
-//! What an update changes in a service.
+//! What a new service is made of, and what an update changes in one.
 
-use crate::model::{Grant, Labels};
+use crate::model::{Grant, Grants, Labels, Selector, Selectors, ServiceName, TokenHash};
+
+/// A service to be made.
+#[derive(Debug, Clone)]
+pub struct NewService {
+    /// The name.
+    pub name: ServiceName,
+    /// Labels, for the user's own use.
+    pub labels: Labels,
+    /// What its containers get.
+    pub grants: Grants,
+    /// By which a container is this service that claims none.
+    pub selectors: Selectors,
+    /// Asked of every container that claims to be this service, when set.
+    pub require_claim: Option<TokenHash>,
+}
+
+impl NewService {
+    /// A service of this name, without anything else.
+    pub fn named(name: ServiceName) -> Self {
+        Self {
+            name,
+            labels: Labels::default(),
+            grants: Grants::default(),
+            selectors: Selectors::default(),
+            require_claim: None,
+        }
+    }
+}
 
 /// A change to a service: removals happen before additions, as in Docker, so one update can move a secret's target.
 #[derive(Debug, Clone, Default)]
@@ -13,4 +41,8 @@ pub struct ServiceChange {
     pub label_add: Labels,
     /// Keys of labels to drop.
     pub label_rm: Vec<String>,
+    /// Selectors to add.
+    pub match_add: Vec<Selector>,
+    /// Selectors to drop, by key or as they are written.
+    pub match_rm: Vec<String>,
 }

@@ -22,7 +22,7 @@ use crate::model::{SecretInfo, Service};
 use crate::seal::RootKey;
 use crate::store::Store;
 
-pub use change::ServiceChange;
+pub use change::{NewService, ServiceChange};
 pub use error::{CatalogError, Sort, Status};
 
 /// All secrets and services of one store. Calls block (on the disk, and on other writers); they may come from several threads.

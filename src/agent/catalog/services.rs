@@ -2,11 +2,11 @@
 
 use std::collections::BTreeMap;
 
-use super::change::ServiceChange;
+use super::change::{NewService, ServiceChange};
 use super::error::CatalogError;
 use super::ledger::{Ledger, Writing, key};
 use super::{Catalog, Index};
-use crate::model::{Grant, Grants, Labels, SecretName, Service, ServiceName, Timestamp, TokenHash};
+use crate::model::{Grant, Grants, Labels, SecretName, Service, Timestamp};
 use crate::seal::{Kind, Place, SealError, new_id, seal_metadata};
 
 impl Catalog {
@@ -18,14 +18,8 @@ impl Catalog {
     /// [`Status::Conflict`]: super::Status::Conflict
     /// [`Status::Invalid`]: super::Status::Invalid
     /// [`Status::Store`]: super::Status::Store
-    pub fn create_service(
-        &self,
-        name: ServiceName,
-        labels: Labels,
-        grants: Grants,
-        require_claim: Option<TokenHash>,
-        now: Timestamp,
-    ) -> Result<Service, CatalogError> {
+    pub fn create_service(&self, new: NewService, now: Timestamp) -> Result<Service, CatalogError> {
+        let NewService { name, labels, grants, selectors, require_claim } = new;
         let _turn = self.turn();
         let mut resolved = Grants::default();
         let mut writing = self.begin(|index| {
@@ -38,6 +32,7 @@ impl Catalog {
             name,
             labels,
             grants: resolved,
+            selectors,
             require_claim,
             created: now,
             updated: now,
@@ -48,11 +43,11 @@ impl Catalog {
         Ok(service)
     }
 
-    /// Changes a service's grants and labels.
+    /// Changes a service's grants, labels and selectors.
     ///
     /// # Errors
     /// [`Status::NotFound`], [`Status::Ambiguous`]; [`Status::OutOfSequence`] when `index` is given and not the current
-    /// one; [`Status::Invalid`] when a secret is missing, targets conflict or grants are too many; [`Status::Store`].
+    /// one; [`Status::Invalid`] when a secret is missing, targets conflict or grants or selectors are too many; [`Status::Store`].
     ///
     /// [`Status::NotFound`]: super::Status::NotFound
     /// [`Status::Ambiguous`]: super::Status::Ambiguous
@@ -76,6 +71,7 @@ impl Catalog {
             Ok(())
         })?;
         service.labels = changed_labels(&service.labels, change)?;
+        service.selectors = service.selectors.changed(&change.match_rm, &change.match_add)?;
         service.updated = now;
         service.index = writing.serial();
         self.ledger.describe_service(&mut writing, &service)?;

@@ -15,7 +15,7 @@ use crate::policy::{Authorized, Peer, authorize};
 use crate::seal::token_matches;
 use crate::sys::linux::peer;
 use crate::sys::linux::pidfd::Process;
-use crate::wire::{AgentReply, Channel, Deliver, HookRequest, MadePoint, Mount, PROTOCOL, Surroundings};
+use crate::wire::{AgentReply, Channel, ChannelError, Deliver, HookRequest, MadePoint, Mount, PROTOCOL, Surroundings};
 
 use super::held::{Container, Held, Key, Reserved};
 use super::identity;
@@ -40,7 +40,12 @@ impl Deliveries {
     }
 
     fn converse(&self, channel: &Channel, peer: &Peer) -> Result<(), DeliveryError> {
-        match channel.receive()? {
+        let received = match channel.receive() {
+            // Nothing is asked: `runsecrets doctor` knocks, to see who is here.
+            Err(ChannelError::Socket(error)) if error.kind() == std::io::ErrorKind::UnexpectedEof => return Ok(()),
+            received => received?,
+        };
+        match received {
             (HookRequest::Deliver(request), fds) => {
                 let id = request.container.clone();
                 let service = request.claim.as_ref().map_or_else(String::new, |claim| claim.service.to_string());
@@ -71,7 +76,9 @@ impl Deliveries {
         let (process, started) = self.identify(fds)?;
         let pid = process.pid();
         let catalog = self.lock.catalog()?;
-        let Some(claim) = identity::claim(&request)? else { return Ok(channel.send(&AgentReply::Nothing, &[])?) };
+        let Some(claim) = identity::claim(&catalog, &request)? else {
+            return Ok(channel.send(&AgentReply::Nothing, &[])?);
+        };
         let service = service(&catalog, &claim)?;
         let authorized = authorize(peer, &request.container, &claim, &service, token_matches)?;
         let key = Key { id: request.container.clone(), bundle: PathBuf::from(&request.bundle) };

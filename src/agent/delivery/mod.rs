@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `exchange` | a hook connection, from request to record |
 //! | `identity` | which service a container is, where it does not say |
+//! | `selectors` | which service an engine's annotations make of it |
 //! | `held` | the containers that hold secrets, and what is left of those that did |
 //! | `live` | changes to containers that run |
 //! | `superseded` | the old one, while somebody may still be reading it |
@@ -19,6 +20,7 @@ mod identity;
 mod live;
 mod reaper;
 mod record;
+mod selectors;
 mod superseded;
 
 use std::collections::HashMap;
@@ -40,6 +42,7 @@ pub use live::Outcome;
 use reaper::Reaper;
 use record::Records;
 pub use record::Scope;
+pub use selectors::{PatternError, check as check_selectors};
 use superseded::Superseded;
 
 /// The directory in the run directory in which mounts are staged on older kernels; always empty.
@@ -143,6 +146,16 @@ impl Deliveries {
         deliveries.resume();
         deliveries.start_reaper()?;
         Ok(deliveries)
+    }
+
+    /// How values are kept from a disk: what the kernel offers of what the configuration allows.
+    pub fn protection(&self) -> Protection {
+        self.medium.protection()
+    }
+
+    /// Whether the kernel clones detached mounts (Linux 6.15), so that no private mount namespace is needed.
+    pub fn clones_detached(&self) -> bool {
+        matches!(self.stage, Stage::Detached)
     }
 
     /// The containers that hold secrets now, by id.

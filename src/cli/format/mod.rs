@@ -9,4 +9,5 @@ mod time;
 pub(crate) use inspect::{inspected, pretty};
 pub(crate) use listing::{Columns, listed};
 pub(crate) use natural::compare as natural_order;
+pub(crate) use table::aligned;
 pub(crate) use time::{ago, as_unix, now, rfc3339};

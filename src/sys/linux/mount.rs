@@ -212,6 +212,47 @@ pub fn make_writable(mount: impl AsFd) -> io::Result<()> {
     )
 }
 
+/// Whether the kernel has mount_setattr(2) (5.12) and knows `nosymfollow` (5.10) there; changes nothing, because the
+/// mount that is named is none.
+///
+/// # Errors
+/// `EPERM` where the caller may not mount: then the kernel does not say.
+pub fn knows_nosymfollow() -> io::Result<bool> {
+    let attributes = libc::mount_attr { attr_set: MOUNT_ATTR_NOSYMFOLLOW, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    // SAFETY: the empty path is NUL-terminated, and `attributes` outlives the call and has the size that is given.
+    let result = check(unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            -1,
+            c"".as_ptr(),
+            libc::AT_EMPTY_PATH,
+            std::ptr::from_ref(&attributes),
+            size_of::<libc::mount_attr>(),
+        )
+    });
+    known_by(result)
+}
+
+/// Whether the kernel mounts beneath a mount (6.5); changes nothing, because what is named is nothing.
+///
+/// # Errors
+/// `EPERM` where the caller may not mount: then the kernel does not say.
+pub fn knows_beneath() -> io::Result<bool> {
+    let flags = MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH | MOVE_MOUNT_BENEATH;
+    // SAFETY: both paths are the empty string, NUL-terminated; the rest are integers.
+    let result = check(unsafe { libc::syscall(libc::SYS_move_mount, -1, c"".as_ptr(), -1, c"".as_ptr(), flags) });
+    known_by(result)
+}
+
+/// What a call says of its flags, which the kernel judges before the descriptor -1.
+fn known_by(result: io::Result<libc::c_long>) -> io::Result<bool> {
+    match result.map_err(|error| error.raw_os_error()) {
+        Err(Some(libc::EPERM)) => Err(io::Error::from_raw_os_error(libc::EPERM)),
+        Err(Some(libc::EBADF)) => Ok(true),
+        _ => Ok(false),
+    }
+}
+
 fn set_attributes(mount: BorrowedFd<'_>, attributes: &libc::mount_attr) -> io::Result<()> {
     // SAFETY: the empty path is NUL-terminated, and `attributes` outlives the call and has the size that is given.
     check(unsafe {

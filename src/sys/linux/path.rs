@@ -53,6 +53,12 @@ const KERNEL_FILE_SYSTEMS: [(i64, &str); 7] = [
     (0x7363_6673, "securityfs"),
 ];
 
+/// Whether the kernel has openat2(2) (5.6), and nothing takes it away.
+pub fn has_openat2() -> bool {
+    let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(ResolveFlag::RESOLVE_IN_ROOT);
+    open("/", OFlag::O_PATH | OFlag::O_CLOEXEC, Mode::empty()).is_ok_and(|root| openat2(root, ".", how).is_ok())
+}
+
 fn component(name: &str) -> io::Result<&str> {
     if name.is_empty() || name == "." || name == ".." || name.contains('/') {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));

@@ -1,0 +1,59 @@
+//! Command lines as people write them.
+
+use super::*;
+
+#[test]
+fn the_definition_is_sound() {
+    definition(&[]).debug_assert();
+}
+
+#[test]
+fn a_verb_that_is_brought_stands_beside_the_own_ones() {
+    let verb = Verb {
+        command: || clap::Command::new("extra").arg(clap::Arg::new("what")),
+        run: |matches, show| {
+            show(matches.get_one::<String>("what").map_or("", String::as_str));
+            Ok(())
+        },
+    };
+    let read = |line: &str| {
+        let words = ["runsecrets"].into_iter().chain(line.split(' '));
+        understand(definition(&[verb]).try_get_matches_from(words).unwrap(), &[verb]).unwrap()
+    };
+    let Asked::Brought(verb, matches) = read("extra this") else { panic!("the verb is not known") };
+    let mut shown = String::new();
+    (verb.run)(&matches, &mut |text| shown.push_str(text)).unwrap();
+    assert_eq!(shown, "this");
+    assert!(matches!(read("secret ls"), Asked::Own(_)));
+}
+
+#[test]
+fn aliases_and_short_forms_are_dockers() {
+    for line in
+        ["secret list -q", "secret remove a b", "secret create -l a=b -d x n -", "service list", "secret ls -f name=x"]
+    {
+        let words = ["runsecrets"].into_iter().chain(line.split(' '));
+        assert!(Arguments::try_parse_from(words).is_ok(), "{line}");
+    }
+}
+
+#[test]
+fn bad_flags_are_refused_in_dockers_words() {
+    let words = |line: &str| {
+        Arguments::try_parse_from(["runsecrets"].into_iter().chain(line.split('|'))).unwrap_err().to_string()
+    };
+    assert!(words("secret|create|-l|=x|n|-").contains("invalid label '=x': empty name"));
+    assert!(words("secret|create|-l|a b=x|n|-").contains("label 'a b' contains whitespaces"));
+    assert!(words("secret|ls|-f|bad").contains("bad format of filter (expected name=value)"));
+    assert!(words("service|create|--name|s|--secret|source=a,foo=b").contains("invalid field in secret request: foo"));
+    assert!(words("service|create|--name|s|--secret|target=b").contains("source is required"));
+}
+
+#[test]
+fn the_host_must_be_a_unix_socket() {
+    let place = |host: &str| Place { run_dir: None, host: Some(host.into()) };
+    assert_eq!(socket(&place("unix:///a/b.sock")).unwrap(), PathBuf::from("/a/b.sock"));
+    for host in ["tcp://1.2.3.4", "unix://", "unix://a", "/a"] {
+        assert!(socket(&place(host)).is_err(), "{host}");
+    }
+}
