@@ -34,7 +34,8 @@ pub(crate) fn markdown(suites: &[&Suite], columns: &[Column]) -> String {
         let mut lacks: Vec<String> = column.outcomes.iter().flat_map(|outcome| &outcome.lacks).map(code).collect();
         lacks.sort();
         if !lacks.is_empty() {
-            let _ = write!(table, "\n{} has no {}: a test asserts that it refuses.\n", column.title, lacks.join(", "));
+            let _ =
+                write!(table, "\n{} has no {}: a test asserts what it does instead.\n", column.title, lacks.join(", "));
         }
     }
     table
