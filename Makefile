@@ -47,13 +47,16 @@ deps:                ## install what the tests need from Debian's packages
 install:             ## install below $(DESTDIR)$(PREFIX); build first
 	install -D -m 0755 $(OUT)/release/runsecrets         $(DESTDIR)$(PREFIX)/bin/runsecrets
 	install -D -m 0755 $(OUT)/release/runsecrets-runtime $(DESTDIR)$(PREFIX)/bin/runsecrets-runtime
+	ln -sf runsecrets-runtime                            $(DESTDIR)$(PREFIX)/bin/runsecrets-crun
 	install -D -m 0755 $(OUT)/release/runsecrets-agent   $(DESTDIR)$(PREFIX)/sbin/runsecrets-agent
 	install -D -m 0755 $(HOOK)                           $(DESTDIR)$(PREFIX)/libexec/runsecrets/runsecrets-hook
 	install -D -m 0644 packaging/config.toml             $(DESTDIR)$(PREFIX)/share/doc/runsecrets/config.toml
 	install -D -m 0644 packaging/runsecrets.tmpfiles     $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/runsecrets.conf
 	install -D -m 0644 packaging/runsecrets.sysusers     $(DESTDIR)$(PREFIX)/lib/sysusers.d/runsecrets.conf
 	install -D -m 0644 packaging/runsecrets-agent.service $(DESTDIR)$(PREFIX)/lib/systemd/system/runsecrets-agent.service
+	install -D -m 0644 packaging/runsecrets-nri.service  $(DESTDIR)$(PREFIX)/lib/systemd/system/runsecrets-nri.service
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/runsecrets/hooks.d hooks/60-runsecrets-create.json hooks/60-runsecrets-poststop.json
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/runsecrets/containerd packaging/containerd/*
 	sed -i 's|/usr/sbin/runsecrets|$(PREFIX)/sbin/runsecrets|; s|/usr/libexec/|$(PREFIX)/libexec/|; s|/usr/bin/runsecrets|$(PREFIX)/bin/runsecrets|' \
-		$(DESTDIR)$(PREFIX)/lib/systemd/system/runsecrets-agent.service $(DESTDIR)$(PREFIX)/share/runsecrets/hooks.d/*.json $(DESTDIR)$(PREFIX)/share/runsecrets/containerd/*
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/runsecrets-*.service $(DESTDIR)$(PREFIX)/share/runsecrets/hooks.d/*.json \
+		$(DESTDIR)$(PREFIX)/share/runsecrets/containerd/*

@@ -9,6 +9,7 @@
 //! | [`wire`] | the hook socket's frames and messages, their limits, one end of its connection | policy, secrets |
 //! | [`policy`] | (peer, container, service) to [`policy::Authorized`] or a refusal; pure | I/O, crypto, store |
 //! | [`oci`] | the parts of state and config.json that we read or edit | the file system, secrets |
+//! | [`cdi`] | services as CDI devices: the text of the file that engines read, and the file | secrets, sockets |
 //! | [`seal`] | root key, envelopes; the only namer of a cipher or KDF crate | files, backends' names |
 //! | [`store`] | sealed records: memory, redb | plaintext, keys, policy |
 //! | [`deliver`] | plan and apply: fill, attach, scrub | store, sockets |
@@ -28,6 +29,9 @@ pub mod wire;
 pub mod policy;
 
 pub mod oci;
+
+#[cfg(any(feature = "agent", feature = "cli"))]
+pub mod cdi;
 
 #[cfg(feature = "agent")]
 pub mod seal;

@@ -165,6 +165,7 @@ mod tests {
             grants: Grants::try_from(vec![Grant::parse("tls.key").unwrap()]).unwrap(),
             selectors: Selectors::default(),
             require_claim: require_claim.map(|hash| TokenHash(hash.to_owned())),
+            credentials: false,
             created: Timestamp(1),
             updated: Timestamp(1),
             index: 1,

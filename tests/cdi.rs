@@ -4,6 +4,7 @@
 mod testbed;
 
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::path::Path;
 use std::process::Output;
 
 use testbed::{Bed, CLI, Canary, Podman, Runtime, words};
@@ -15,6 +16,7 @@ on_each_runtime!(
     without_the_agent_it_is_refused,
     an_annotation_that_says_another_service_is_refused,
     two_devices_on_one_container_are_refused,
+    the_agent_keeps_the_devices_as_the_services_are,
 );
 
 /// Where engines look.
@@ -103,6 +105,102 @@ fn refused(podman: &Podman, bed: &Bed, options: &[&str], part: &str) {
     assert!(said.contains("runsecrets-hook: ") && said.contains(part), "{said}");
     assert_eq!(podman.ok(&["ps", "--quiet"]), "");
     bed.holds_nothing();
+}
+
+/// No `cdi generate`: podman looks where the agent writes.
+fn the_agent_keeps_the_devices_as_the_services_are(runtime: Runtime) {
+    let directory = tempfile::tempdir().unwrap();
+    let bed = keeper(runtime, &directory.path().join("cdi/runsecrets.json"));
+    bed.secret("key", b"k");
+    let podman = Podman::without_hooks(runtime);
+    bed.service("web", &["key"]);
+    let output = podman.inside("mount").arg("--bind").arg(directory.path().join("cdi")).arg("/etc/cdi").output();
+    assert!(output.unwrap().status.success());
+    podman.start("web", &WEB).unwrap();
+    assert_eq!(podman.exec("web", &["cat", "/run/secrets/key"]), "k");
+    assert!(podman.start("db", &["--device", "runsecrets.io/service=db"]).is_err());
+    podman.remove("db");
+    bed.service("db", &["key"]);
+    podman.start("db", &["--device", "runsecrets.io/service=db"]).unwrap();
+    assert_eq!(podman.exec("db", &["cat", "/run/secrets/key"]), "k");
+    for name in ["web", "db"] {
+        podman.remove(name);
+    }
+    bed.cli_ok(&["service", "rm", "web"]);
+    let said = podman.start("again", &WEB).unwrap_err();
+    assert!(said.contains("runsecrets.io/service=web"), "{said}");
+    bed.holds_nothing();
+}
+
+/// An agent that keeps this file.
+fn keeper(runtime: Runtime, file: &Path) -> Bed {
+    Bed::configured(runtime, &format!("[cdi]\nfile = {file:?}\nhook = {:?}\n", testbed::hook()))
+}
+
+#[test]
+fn the_kept_file_is_there_while_there_are_services() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("cdi/runsecrets.json");
+    let mut bed = keeper(Runtime::Runc, &file);
+    let canary = Canary::new();
+    bed.secret("key", canary.value().as_bytes());
+    assert!(!file.exists());
+    bed.service("web", &["key"]);
+    let directory_mode = std::fs::metadata(file.parent().unwrap()).unwrap().mode();
+    let metadata = std::fs::metadata(&file).unwrap();
+    assert_eq!((directory_mode & 0o7777, metadata.mode() & 0o7777), (0o755, 0o644));
+    canary.is_nowhere_in(&[directory.path().to_owned()]);
+    let hook = testbed::hook();
+    let generated = || bed.cli_ok(&["cdi", "generate", "--hook", hook.to_str().unwrap()]);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), generated());
+    // What does not change a device does not change the file, and engines do not read it again.
+    bed.secret("other", b"o");
+    bed.cli_ok(&["service", "update", "--secret-add", "other", "web"]);
+    assert_eq!(std::fs::metadata(&file).unwrap().ino(), metadata.ino());
+    bed.service("db", &["key"]);
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), generated());
+    assert_eq!(std::fs::read_dir(file.parent().unwrap()).unwrap().count(), 1);
+
+    // An agent that starts writes it as the services are.
+    let kept = generated();
+    bed.agent.stop();
+    for text in [None, Some("old")] {
+        std::fs::remove_file(&file).unwrap();
+        text.map_or(Ok(()), |text| std::fs::write(&file, text)).unwrap();
+        bed.agent = bed.place.start();
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), kept);
+        bed.agent.stop();
+    }
+    bed.agent = bed.place.start();
+    bed.cli_ok(&["service", "rm", "web"]);
+    bed.cli_ok(&["service", "rm", "db"]);
+    assert!(!file.exists());
+
+    // A file that cannot be written is said, and the service is made.
+    std::fs::create_dir(&file).unwrap();
+    bed.service("web", &["key"]);
+    bed.agent.log.wait_for("cannot keep");
+    std::fs::remove_dir(&file).unwrap();
+    bed.service("db", &["key"]);
+    assert!(std::fs::read_to_string(&file).unwrap().contains("\"web\""));
+}
+
+#[test]
+fn behind_a_lock_the_file_stays() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("runsecrets.json");
+    let mut bed = keeper(Runtime::Runc, &file);
+    bed.secret("key", b"k");
+    bed.service("web", &["key"]);
+    let on = bed.cli_ok(&["autolock", "on"]);
+    let key = on.split_whitespace().find(|word| word.starts_with("RSKEY-1-")).unwrap();
+    bed.cli_given(&["unlock", "-"], key.as_bytes());
+    bed.agent.stop();
+    std::fs::write(&file, "as it was").unwrap();
+    bed.agent = bed.place.start();
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), "as it was");
+    bed.cli_given(&["unlock", "-"], key.as_bytes());
+    assert!(std::fs::read_to_string(&file).unwrap().contains("\"web\""));
 }
 
 #[test]

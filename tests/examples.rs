@@ -13,6 +13,8 @@ mod images;
 mod nginx;
 #[path = "examples/redis.rs"]
 mod redis;
+#[path = "examples/site.rs"]
+mod site;
 mod testbed;
 
 use testbed::{Bed, Bundle, Canary, Container, Overlay};

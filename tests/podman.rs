@@ -4,7 +4,7 @@
 mod testbed;
 
 use testbed::podman::IMAGE;
-use testbed::{Bed, Canary, Podman, Runtime};
+use testbed::{Bed, Canary, Podman, Runtime, program};
 
 on_each_runtime!(
     an_annotated_container_has_its_secrets,
@@ -12,7 +12,10 @@ on_each_runtime!(
     images_exports_and_files_of_podman_hold_nothing,
     a_read_only_root_gets_its_secrets,
     owners_are_the_containers_own_in_a_user_namespace,
+    owners_are_the_containers_own_where_podman_chooses_its_ids,
+    a_health_check_reads_a_secret,
     containers_of_a_pod_have_their_own,
+    a_pod_with_an_infra_container_shares_no_secrets,
     files_can_be_copied_in_and_out,
     an_unknown_service_is_refused_in_our_words,
     an_image_claims_only_where_podman_passes_annotations_on,
@@ -107,11 +110,70 @@ fn owners_are_the_containers_own_in_a_user_namespace(runtime: Runtime) {
     bed.holds_nothing();
 }
 
+/// `--userns=auto`: podman takes a free range of the user `containers`, here of a file that no other podman sees.
+fn owners_are_the_containers_own_where_podman_chooses_its_ids(runtime: Runtime) {
+    let (bed, podman) = web(runtime, b"k");
+    for file in ["/etc/subuid", "/etc/subgid"] {
+        podman.write(file, "containers:300000:200000\n");
+    }
+    podman.start("first", &["--annotation", WEB, "--userns=auto"]).unwrap();
+    podman.start("second", &["--annotation", WEB, "--userns=auto:size=2048"]).unwrap();
+    let first = podman.exec("first", &["cat", "/proc/self/uid_map"]);
+    let second = podman.exec("second", &["cat", "/proc/self/uid_map"]);
+    assert!(first != second && second.contains("2048"), "{first} {second}");
+    for name in ["first", "second"] {
+        let map = podman.exec(name, &["cat", "/proc/self/uid_map"]);
+        let start: u32 = map.split_whitespace().nth(1).unwrap().parse().unwrap();
+        assert!((300_000..500_000).contains(&start), "{map}");
+        assert_eq!(podman.exec(name, &["stat", "-c", "%u:%g %a", "/run/secrets/key"]), "0:0 444\n");
+        assert_eq!(podman.exec(name, &["stat", "-c", "%u:%g %a", "/etc/app/key"]), "7:8 440\n");
+        assert_eq!(podman.exec(name, &["cat", "/run/secrets/key"]), "k");
+        podman.remove(name);
+    }
+    bed.holds_nothing();
+}
+
+fn a_health_check_reads_a_secret(runtime: Runtime) {
+    let (bed, podman) = web(runtime, b"k");
+    // Without systemd nobody runs it but us.
+    let check = ["--health-cmd", "grep -q k /run/secrets/key", "--health-interval=disable"];
+    podman.start("web", &[&["--annotation", WEB], &check[..]].concat()).unwrap();
+    podman.start("plain", &check).unwrap();
+    assert_eq!(podman.run(&["healthcheck", "run", "web"]).status.code(), Some(0));
+    assert_eq!(podman.run(&["healthcheck", "run", "plain"]).status.code(), Some(1));
+    podman.remove("web");
+    bed.holds_nothing();
+}
+
+/// With an infra container that podman makes of catatonit, and with one of another image. It holds the namespaces of the
+/// pod, and what one container claims is no other's.
+fn a_pod_with_an_infra_container_shares_no_secrets(runtime: Runtime) {
+    program("catatonit", "catatonit");
+    let (bed, podman) = web(runtime, b"k");
+    for infra in [&[][..], &["--infra-image", IMAGE, "--infra-command", "sleep 1000"]] {
+        podman.ok(&[&["pod", "create", "--name", "pod", "--infra-name", "infra"], infra].concat());
+        podman.start("web", &["--pod", "pod", "--annotation", WEB]).unwrap();
+        podman.start("plain", &["--pod", "pod"]).unwrap();
+        assert_eq!(podman.exec("web", &["cat", "/run/secrets/key"]), "k");
+        assert!(!podman.run(&["exec", "plain", "ls", "/run/secrets/key"]).status.success());
+        let pid = podman.ok(&["inspect", "--format", "{{.State.Pid}}", "infra"]);
+        let mounts = std::fs::read_to_string(format!("/proc/{}/mountinfo", pid.trim_end())).unwrap();
+        assert!(mounts.contains(" / / ") && !mounts.contains("/run/secrets"), "{mounts}");
+        // The pod is stopped and started as a whole.
+        podman.ok(&["pod", "stop", "--time", "0", "pod"]);
+        bed.holds_nothing();
+        podman.ok(&["pod", "start", "pod"]);
+        assert_eq!(podman.exec("web", &["cat", "/run/secrets/key"]), "k");
+        podman.ok(&["pod", "rm", "--force", "--time", "0", "pod"]);
+        bed.holds_nothing();
+    }
+}
+
 fn containers_of_a_pod_have_their_own(runtime: Runtime) {
     let (bed, podman) = web(runtime, b"k");
     bed.secret("other", b"o");
     bed.service("db", &["other"]);
-    // Without an infra container, whose image cannot be built here.
+    // Without an infra container.
     podman.ok(&["pod", "create", "--infra=false", "--name", "pod"]);
     podman.start("web", &["--pod", "pod", "--annotation", WEB]).unwrap();
     podman.start("db", &["--pod", "pod", "--annotation", "io.runsecrets.service=db"]).unwrap();

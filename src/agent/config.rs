@@ -8,7 +8,8 @@ use std::time::Duration;
 use serde::{Deserialize, Deserializer, de};
 
 use super::delivery::Protection;
-use crate::model::RUN_DIR;
+use super::docker::MAX_DAEMONS;
+use crate::model::{HOOK, RUN_DIR};
 
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "/etc/runsecrets/config.toml";
@@ -33,6 +34,10 @@ pub struct Config {
     pub delivery: Delivery,
     /// Where the root key comes from.
     pub root_key: RootKey,
+    /// Whose containers are known by their labels.
+    pub docker: Docker,
+    /// Services as CDI devices.
+    pub cdi: Cdi,
 }
 
 /// Where things are.
@@ -160,6 +165,28 @@ pub struct RootKey {
     pub file: Option<PathBuf>,
 }
 
+/// Whose containers are known by their labels.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Docker {
+    /// The sockets of the daemons that are asked for the labels of a container whose hook asks (`--ask`). Default none:
+    /// labels count for nothing; at most 4, each absolute.
+    #[serde(deserialize_with = "sockets")]
+    pub socket: Vec<PathBuf>,
+}
+
+/// Services as CDI devices.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct Cdi {
+    /// The file that is kept as the services are. Default none; absolute. Engines look in `/etc/cdi` and `/var/run/cdi`.
+    #[serde(deserialize_with = "optional_absolute_path")]
+    pub file: Option<PathBuf>,
+    /// The hook's program, as the file says it. Default where it is installed; absolute.
+    #[serde(deserialize_with = "absolute_path")]
+    pub hook: PathBuf,
+}
+
 /// A whole number from `MIN` to `MAX`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounded<const MIN: u64, const MAX: u64>(u64);
@@ -212,6 +239,12 @@ impl Paths {
             true => Err(ConfigError::OneDirectory(self.state_dir.clone())),
             false => Ok(()),
         }
+    }
+}
+
+impl Default for Cdi {
+    fn default() -> Self {
+        Self { file: None, hook: HOOK.into() }
     }
 }
 
@@ -340,6 +373,24 @@ pub fn absolute(text: &str) -> Result<PathBuf, String> {
 
 fn absolute_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
     absolute(&String::deserialize(deserializer)?).map_err(de::Error::custom)
+}
+
+/// One absolute path, or a list of them.
+fn sockets<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<PathBuf>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Sockets {
+        One(String),
+        Several(Vec<String>),
+    }
+    let texts = match Sockets::deserialize(deserializer)? {
+        Sockets::One(text) => vec![text],
+        Sockets::Several(texts) => texts,
+    };
+    if texts.len() > MAX_DAEMONS {
+        return Err(de::Error::custom(format_args!("more than {MAX_DAEMONS} sockets")));
+    }
+    texts.iter().map(|text| absolute(text)).collect::<Result<_, _>>().map_err(de::Error::custom)
 }
 
 fn optional_absolute_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D::Error> {

@@ -34,7 +34,13 @@ fn numbers_have_limits() {
 
 #[test]
 fn relative_paths_are_refused() {
-    for text in ["[paths]\nstate-dir = \"x\"", "[paths]\nrun-dir = \"/a/../b\"", "[root-key]\nfile = \"root.key\""] {
+    for text in [
+        "[paths]\nstate-dir = \"x\"",
+        "[paths]\nrun-dir = \"/a/../b\"",
+        "[root-key]\nfile = \"root.key\"",
+        "[docker]\nsocket = [\"d\"]",
+        "[cdi]\nhook = \"h\"",
+    ] {
         assert!(refused(text).contains("is not an absolute path"), "{text}");
     }
 }
@@ -60,4 +66,15 @@ fn the_shipped_example_names_every_key_and_states_the_defaults() {
         .collect();
     let all = Config::parse(Path::new("packaging/config.toml"), &all).unwrap();
     assert!(all.delivery.size_limit.is_some() && all.root_key.file.is_some());
+    assert!(all.cdi.file.is_some());
+    assert_eq!(all.docker.socket, [Path::new("/var/run/docker.sock")]);
+}
+
+#[test]
+fn sockets_are_one_or_a_few() {
+    let sockets =
+        |text: &str| Config::parse(Path::new("c.toml"), &format!("[docker]\nsocket = {text}")).map(|c| c.docker.socket);
+    assert_eq!(sockets("\"/a\"").unwrap(), sockets("[\"/a\"]").unwrap());
+    assert_eq!(sockets("[]").unwrap(), [""; 0].map(PathBuf::from));
+    assert!(sockets(r#"["/1", "/2", "/3", "/4", "/5"]"#).unwrap_err().to_string().contains("more than 4 sockets"));
 }

@@ -10,6 +10,8 @@ pub mod catalog;
 pub mod clock;
 pub mod config;
 pub mod delivery;
+pub mod devices;
+pub mod docker;
 pub mod events;
 pub mod exit;
 pub mod fault;

@@ -10,14 +10,16 @@ use nix::unistd::Group;
 use tokio::runtime::{Builder, Runtime};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
-use tracing::{info, warn};
+use tracing::{error, info, warn};
 
 use super::api::Api;
 use super::api::status::{Facts, Socket};
 use super::autolock::Autolock;
 use super::catalog::{CatalogError, Status};
-use super::config::{Bounded, Config, ConfigError, DEFAULT_FILE, Limits};
+use super::config::{Bounded, Cdi, Config, ConfigError, DEFAULT_FILE, Limits};
 use super::delivery::{self, Deliveries, DeliveryError};
+use super::devices::Devices;
+use super::docker::Docker;
 use super::events::Events;
 use super::hardening::{self, Hardened, HardeningError};
 use super::hooks::HookDoor;
@@ -138,7 +140,14 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let settings = delivery::Settings {
         size_limit: config.delivery.size_limit.map(Bounded::get),
         filesystems: config.delivery.filesystems(),
+        docker: Docker::new(config.docker.socket.clone()),
     };
+
+    let Cdi { file, hook: program } = &config.cdi;
+    let devices = file.clone().map(|file| Arc::new(Devices::new(file, program.clone(), run_dir.clone())));
+    if let Some(Err(failure)) = devices.as_ref().map(|devices| devices.refresh(&lock)) {
+        error!("{failure}");
+    }
 
     let group = group(&config.api.group);
     let (admin, _admin_name) = sockets::bind(run_dir.join("agent.sock"), group)?;
@@ -157,7 +166,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         let threads = config.limits.hook_connections.count();
         let hooks = HookDoor::open(hook, deliveries.clone(), threads, config.limits.hook_seconds.seconds());
         let hooks = hooks.map_err(StartError::Runtime)?;
-        let api = Arc::new(Api { lock, deliveries, events, facts, kept_versions, body_time, stop });
+        let api = Arc::new(Api { lock, deliveries, events, devices, facts, kept_versions, body_time, stop });
         let admission = group.map_or(Admission::RootOnly, Admission::Group);
         serve(&config.limits, api, (admin, admission), hooks, stopper).await
     })?;

@@ -7,7 +7,8 @@ use runsecrets::engines;
 static ALLOCATOR: runsecrets::sys::WipingAllocator = runsecrets::sys::WipingAllocator;
 
 const CONFIGURE: Verb = Verb { command: engines::configure_command, run: engines::configure };
+const NRI: Verb = Verb { command: engines::nri::command, run: engines::nri::run };
 
 fn main() -> std::process::ExitCode {
-    runsecrets::cli::main(&[CONFIGURE], &[engines::examine])
+    runsecrets::cli::main(&[CONFIGURE, NRI], &[engines::examine])
 }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::error::CliError;
-use crate::model::{Grant, Labels, ModelError, RUN_DIR, Selector, ServiceName};
+use crate::model::{Grant, HOOK, Labels, ModelError, RUN_DIR, Selector, ServiceName};
 
 /// The environment variable that moves the run directory.
 const RUN_DIR_VARIABLE: &str = "RUNSECRETS_RUN_DIR";
@@ -49,6 +49,9 @@ pub(super) enum Command {
     /// Services as CDI devices, for `--device runsecrets.io/service=NAME`
     #[command(subcommand)]
     Cdi(CdiCommand),
+    /// Run a compose file with its secrets sealed, and in memory in its containers
+    #[command(subcommand)]
+    Compose(super::compose::ComposeCommand),
     /// Unlock the agent: the unlock key is read from a file or STDIN
     Unlock(KeyFile),
     /// Keep the root key wrapped under an unlock key that the machine does not have
@@ -254,7 +257,7 @@ pub(super) struct CdiGenerate {
     #[arg(short, long, value_name = "FILE")]
     pub(super) output: Option<PathBuf>,
     /// The hook's program
-    #[arg(long, value_name = "PATH", default_value = "/usr/libexec/runsecrets/runsecrets-hook")]
+    #[arg(long, value_name = "PATH", default_value = HOOK)]
     pub(super) hook: PathBuf,
 }
 
@@ -276,6 +279,9 @@ pub(super) struct ServiceCreate {
     /// Ask every container for a token, which is shown once
     #[arg(long)]
     pub(super) require_claim: bool,
+    /// Set $CREDENTIALS_DIRECTORY to /run/secrets in containers, for programs that look there
+    #[arg(long)]
+    pub(super) credentials: bool,
 }
 
 /// `service rm`.
@@ -310,6 +316,9 @@ pub(super) struct ServiceUpdate {
     /// Remove selectors by their key, or one as it is written; done before the additions
     #[arg(long = "match-rm", value_name = "KEY[=REGEX]")]
     pub(super) match_rm: Vec<String>,
+    /// Set $CREDENTIALS_DIRECTORY in containers that start from now on, or not
+    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub(super) credentials: Option<bool>,
     /// Name, id or beginning of the id
     #[arg(value_name = "SERVICE")]
     pub(super) service: String,

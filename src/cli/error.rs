@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::compose::ComposeError;
 use super::template::TemplateError;
 use crate::secret::SecretError;
 
@@ -108,6 +109,8 @@ pub(super) enum CliError {
         /// What it said.
         cause: io::Error,
     },
+    /// A compose file.
+    Compose(ComposeError),
     /// A verb of another module, in its own words.
     Brought(Box<dyn std::error::Error>),
     /// Standard output could not be written.
@@ -174,6 +177,7 @@ impl fmt::Display for CliError {
                 write!(f, "'{}' must be an absolute path in UTF-8: engines use it from other directories", path.display())
             }
             Self::Write { path, cause } => write!(f, "cannot write {}: {cause}; the old file is untouched", path.display()),
+            Self::Compose(error) => write!(f, "{error}"),
             Self::Brought(cause) => write!(f, "{cause}"),
             Self::Output(cause) => write!(f, "cannot write the output: {cause}"),
         }

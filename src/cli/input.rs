@@ -26,22 +26,32 @@ pub(super) fn protect() -> Result<(), CliError> {
 /// # Errors
 /// [`CliError::Read`], [`CliError::Empty`], [`CliError::TooLong`] above 511,999 bytes, [`CliError::Memory`].
 pub(super) fn read(file: &Path) -> Result<SecretBytes, CliError> {
-    let from = if file == Path::new("-") { "STDIN".to_owned() } else { file.display().to_string() };
-    let failed = |call| {
-        let from = from.clone();
-        move |cause| CliError::Read { from, call, cause }
-    };
     // The descriptor itself: the standard library's buffered reader would keep a copy.
-    let input = if file == Path::new("-") {
-        io::stdin().as_fd().try_clone_to_owned().map(File::from)
+    if file == Path::new("-") {
+        read_from(io::stdin().as_fd().try_clone_to_owned().map(File::from), "STDIN")
     } else {
-        File::open(file)
-    };
-    let value = read_all(input.map_err(failed("open"))?, failed("read"))?;
-    if value.is_empty() { Err(CliError::Empty { from }) } else { Ok(value) }
+        read_from(File::open(file), &file.display().to_string())
+    }
 }
 
-fn read_all(mut input: impl Read, failed: impl FnOnce(io::Error) -> CliError) -> Result<SecretBytes, CliError> {
+/// Reads the whole of what `opened` gave, as a value; messages call it `from`.
+///
+/// # Errors
+/// As [`read`].
+pub(super) fn read_from(opened: io::Result<File>, from: &str) -> Result<SecretBytes, CliError> {
+    let failed = |call| move |cause| CliError::Read { from: from.to_owned(), call, cause };
+    let value = read_all(opened.map_err(failed("open"))?, failed("read"))?;
+    if value.is_empty() { Err(CliError::Empty { from: from.to_owned() }) } else { Ok(value) }
+}
+
+/// Reads all of `input`; it may be empty.
+///
+/// # Errors
+/// What `failed` makes, [`CliError::TooLong`], [`CliError::Memory`].
+pub(super) fn read_all(
+    mut input: impl Read,
+    failed: impl FnOnce(io::Error) -> CliError,
+) -> Result<SecretBytes, CliError> {
     // One byte more than allowed tells a value that is too long from one that just fits.
     let mut value = SecretBytes::zeroed(MAX_VALUE + 1).map_err(CliError::Memory)?;
     let mut filled = 0;

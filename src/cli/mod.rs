@@ -8,6 +8,7 @@
 mod args;
 mod cdi;
 mod client;
+mod compose;
 mod doctor;
 mod error;
 mod events;
@@ -60,6 +61,7 @@ fn run(arguments: Arguments, examinations: &[Examination], report: &mut Report) 
         Command::Secret(command) => secret::run(command, &agent, report),
         Command::Service(command) => service::run(command, &agent, report),
         Command::Cdi(command) => cdi::run(command, &run_dir, &agent, report),
+        Command::Compose(command) => compose::run(command, &agent, report),
         Command::Unlock(command) => unlock::unlock(&command, &agent, report),
         Command::Autolock(command) => unlock::autolock(&command, &agent, report),
         Command::Ps(command) => ps::all(&command, &agent, report),

@@ -49,6 +49,12 @@ impl Report {
         self.reader_gone
     }
 
+    /// Prints what was done, beside the output.
+    pub(super) fn note(&mut self, line: &str) {
+        // There is nowhere left to tell that standard error is closed.
+        let _ = writeln!(io::stderr().lock(), "{}", printable(line, false));
+    }
+
     /// Prints an error; the program will exit with 1.
     pub(super) fn error(&mut self, error: &CliError) {
         self.failed = true;

@@ -43,18 +43,18 @@ Updated at:        {{.UpdatedAt}}";
 /// The body of `POST /secrets/create`, without the value.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Create<'a> {
-    name: &'a str,
-    labels: &'a Labels,
+pub(super) struct Create<'a> {
+    pub(super) name: &'a str,
+    pub(super) labels: &'a Labels,
     #[serde(skip_serializing_if = "Option::is_none")]
-    driver: Option<Driver<'a>>,
+    pub(super) driver: Option<Driver<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    templating: Option<Driver<'a>>,
+    pub(super) templating: Option<Driver<'a>>,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Driver<'a> {
+pub(super) struct Driver<'a> {
     name: &'a str,
 }
 

@@ -53,12 +53,15 @@ Match:
  - {{.}}
 {{- end }}{{ end }}
 Claim required:  {{.RequireClaim}}
+{{- if .Credentials }}
+Credentials:     {{.Credentials}}
+{{- end }}
 Created at:      {{.CreatedAt}}
 Updated at:      {{.UpdatedAt}}";
 
 /// A grant as the API has it.
 #[derive(Serialize)]
-struct Reference<'a> {
+pub(super) struct Reference<'a> {
     #[serde(rename = "Source")]
     source: &'a str,
     #[serde(rename = "Target")]
@@ -83,27 +86,33 @@ impl<'a> From<&'a Grant> for Reference<'a> {
     }
 }
 
+/// The body of `POST …/services/create`.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Create<'a> {
-    name: &'a str,
-    labels: &'a Labels,
-    secrets: Vec<Reference<'a>>,
+pub(super) struct Create<'a> {
+    pub(super) name: &'a str,
+    pub(super) labels: &'a Labels,
+    pub(super) secrets: Vec<Reference<'a>>,
     #[serde(rename = "Match")]
-    selectors: &'a [Selector],
-    require_claim: bool,
+    pub(super) selectors: &'a [Selector],
+    pub(super) require_claim: bool,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) credentials: bool,
 }
 
+/// The body of `POST …/services/{ref}/update`.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Update<'a> {
-    secret_add: Vec<Reference<'a>>,
-    secret_rm: &'a [String],
-    label_add: &'a BTreeMap<String, String>,
-    label_rm: &'a [String],
-    match_add: &'a [Selector],
-    match_rm: &'a [String],
-    live: bool,
+pub(super) struct Update<'a> {
+    pub(super) secret_add: Vec<Reference<'a>>,
+    pub(super) secret_rm: &'a [String],
+    pub(super) label_add: &'a BTreeMap<String, String>,
+    pub(super) label_rm: &'a [String],
+    pub(super) match_add: &'a [Selector],
+    pub(super) match_rm: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) credentials: Option<bool>,
+    pub(super) live: bool,
 }
 
 /// Runs one of them.
@@ -130,6 +139,7 @@ fn create(arguments: &ServiceCreate, agent: &Agent, report: &mut Report) -> Resu
         secrets,
         selectors: &arguments.selectors,
         require_claim: arguments.require_claim,
+        credentials: arguments.credentials,
     };
     let made = agent.post("/runsecrets/v1/services/create", serde_json::to_vec(&body).unwrap_or_default())?;
     report.line(made.text_of("ID"));
@@ -194,6 +204,7 @@ fn update(arguments: &ServiceUpdate, agent: &Agent, report: &mut Report) -> Resu
         label_rm: &arguments.label_rm,
         match_add: &arguments.match_add,
         match_rm: &arguments.match_rm,
+        credentials: arguments.credentials,
         live: arguments.live.live,
     };
     let path = path("service", SERVICES, &arguments.service)? + "/update";
@@ -243,7 +254,7 @@ mod tests {
     #[test]
     fn pretty_and_table_have_one_line_a_fact() {
         let json = r#"{"ID":"auweyvbzdjmkcqtanjez0nkl0","Name":"web","Labels":{"k":"v"},"Secrets":[{"Source":"a",
-            "Target":"/run/secrets/a","UID":"0","GID":"0","Mode":"0444"}],"Match":["untrusted:tier=a.*"],"RequireClaim":false,
+            "Target":"/run/secrets/a","UID":"0","GID":"0","Mode":"0444"}],"Match":["untrusted:tier=a.*"],"RequireClaim":false,"Credentials":false,
             "CreatedAt":"1970-01-01T00:00:00Z","UpdatedAt":"1970-01-01T00:00:00Z","Version":{"Index":3}}"#;
         let service = serde_json::from_str::<Value>(json).unwrap().typed();
         let rows = [row(&service, 5_000_000_000)];

@@ -8,6 +8,7 @@ use super::input;
 use super::object::{path, rows};
 use super::report::Report;
 use super::template::Value;
+use crate::secret::SecretBytes;
 
 const COLUMNS: Columns = Columns {
     titles: &[
@@ -29,12 +30,21 @@ pub(super) fn update(arguments: &SecretUpdate, agent: &Agent, report: &mut Repor
     input::protect()?;
     let path = path("secret", SECRETS, &arguments.reference)?;
     let value = input::read(&arguments.file)?;
-    let head = format!("{{\"Live\":{}}}", arguments.live.live);
-    let body = input::body_with_value(head.as_bytes(), Some(&value));
-    drop(value);
-    let answer = agent.post(&format!("{path}/update"), body)?;
+    let answer = give(agent, &path, value, arguments.live.live)?;
     report.line(&arguments.reference);
     all_changed(&answer)
+}
+
+/// Gives the secret at `path` a new value; what the agent says of the containers that have it.
+fn give(agent: &Agent, path: &str, value: SecretBytes, live: bool) -> Result<Value, CliError> {
+    let body = input::body_with_value(format!("{{\"Live\":{live}}}").as_bytes(), Some(&value));
+    drop(value);
+    agent.post(&format!("{path}/update"), body)
+}
+
+/// Gives a secret a new value, also in containers that run.
+pub(super) fn replace(agent: &Agent, reference: &str, value: SecretBytes) -> Result<(), CliError> {
+    all_changed(&give(agent, &path("secret", SECRETS, reference)?, value, true)?)
 }
 
 /// `secret rollback`.

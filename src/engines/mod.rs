@@ -1,5 +1,5 @@
-//! The container engines of this machine: what `runsecrets configure` writes into their files. It edits text and files
-//! of engines; it asks no agent, and holds no secret.
+//! The container engines of this machine: what `runsecrets configure` writes into their files, and the plugin beside those
+//! that have NRI. It edits text and files of engines; it asks no agent, and holds no secret.
 #![forbid(unsafe_code)]
 
 mod change;
@@ -12,6 +12,7 @@ mod doctor;
 mod error;
 mod hooks_dir;
 mod json;
+pub mod nri;
 mod plan;
 mod podman;
 mod survey;

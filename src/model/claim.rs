@@ -43,6 +43,8 @@ pub enum ClaimRoute {
     Annotation,
     /// The environment variable `RUNSECRETS_SERVICE`, where the operator allows it: an image can bring its own.
     Environment,
+    /// The label `io.runsecrets.service`, as Docker lists it: set by whoever made the container, never by its image.
+    Label,
     /// The service's selectors, where the hook was told to ask: the agent's own finding.
     Selector,
 }

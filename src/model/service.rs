@@ -34,6 +34,9 @@ pub struct Service {
     /// Asked of every container that claims to be this service, when set.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub require_claim: Option<TokenHash>,
+    /// Whether its containers get [`CREDENTIALS_VARIABLE`](super::CREDENTIALS_VARIABLE) in their environment.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub credentials: bool,
     /// When it was made.
     pub created: Timestamp,
     /// When it was last changed.

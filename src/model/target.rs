@@ -8,6 +8,10 @@ use super::text::text_type;
 
 /// The directory of targets that are not absolute.
 pub const SECRETS_DIR: &str = "/run/secrets";
+/// By which programs find [`SECRETS_DIR`] as systemd's credentials, `$CREDENTIALS_DIRECTORY/NAME`.
+///
+/// Source: systemd.exec(5), "Credentials".
+pub const CREDENTIALS_VARIABLE: &str = "CREDENTIALS_DIRECTORY=/run/secrets";
 /// The longest target, in bytes: the kernel's PATH_MAX with its NUL.
 pub const MAX_TARGET: usize = 4095;
 /// The longest component of a target, in bytes (NAME_MAX).

@@ -7,10 +7,8 @@ use std::path::PathBuf;
 use oci_spec::runtime::{Hook, HookBuilder};
 use serde_json::{Map, Value};
 
-/// Seconds after which a runtime kills our hook: the hook itself gives up after ten.
-const TIMEOUT: i64 = 60;
-/// The environment that our hooks get: a runtime that is told none gives them its own.
-const ENVIRONMENT: &str = "PATH=/usr/sbin:/usr/bin";
+use crate::model::{HOOK_ENVIRONMENT, HOOK_TIMEOUT, HookStage};
+
 /// crun shows nobody what a hook says, unless this annotation names a file.
 const CRUN_STDERR: &str = "run.oci.hooks.stderr";
 
@@ -21,6 +19,8 @@ pub struct Additions {
     pub hook: PathBuf,
     /// Arguments after the stage's.
     pub arguments: Vec<String>,
+    /// Variables of the container's environment, `NAME=VALUE`.
+    pub variables: Vec<String>,
     /// Whether crun is to be told to show what a hook says on its own standard error.
     pub show_on_stderr: bool,
 }
@@ -37,12 +37,23 @@ pub enum EditError {
     },
     /// The path of the hook cannot stand in JSON.
     HookPath,
+    /// The environment has a variable already, with another value.
+    Variable {
+        /// Which.
+        name: String,
+        /// What it is to be.
+        wanted: String,
+    },
 }
 
 impl fmt::Display for EditError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Form { part, expected } => write!(f, "its '{part}' is not {expected}; is it an OCI config.json?"),
+            Self::Variable { name, wanted } => write!(
+                f,
+                "the container's environment says another {name} than its service, which wants {wanted}; take it out there, or switch it off (`runsecrets service update --credentials=false`)"
+            ),
             Self::HookPath => f.write_str("the path of the hook is not UTF-8; install it elsewhere"),
         }
     }
@@ -58,8 +69,9 @@ impl std::error::Error for EditError {}
 pub fn add_hooks(config: &mut Value, additions: &Additions) -> Result<bool, EditError> {
     let top = object(config, "config.json")?;
     let mut changed = false;
-    for (stage, argument) in [("createRuntime", "create-runtime"), ("poststop", "poststop")] {
-        let entry = entry(additions, argument)?;
+    for stage in HookStage::ALL {
+        let entry = entry(additions, stage)?;
+        let stage = stage.name();
         let hooks = object(member(top, "hooks", || Value::Object(Map::new())), "hooks")?;
         let list = member(hooks, stage, || Value::Array(Vec::new()));
         let Value::Array(list) = list else { return Err(EditError::Form { part: stage, expected: "a list" }) };
@@ -68,6 +80,9 @@ pub fn add_hooks(config: &mut Value, additions: &Additions) -> Result<bool, Edit
             changed = true;
         }
     }
+    for variable in &additions.variables {
+        changed |= add_variable(top, variable)?;
+    }
     if additions.show_on_stderr && changed {
         let annotations = object(member(top, "annotations", || Value::Object(Map::new())), "annotations")?;
         annotations.entry(CRUN_STDERR).or_insert_with(|| Value::String("/dev/stderr".to_owned()));
@@ -75,14 +90,32 @@ pub fn add_hooks(config: &mut Value, additions: &Additions) -> Result<bool, Edit
     Ok(changed)
 }
 
-fn entry(additions: &Additions, stage: &str) -> Result<Value, EditError> {
-    let mut arguments = vec!["runsecrets-hook".to_owned(), stage.to_owned()];
-    arguments.extend(additions.arguments.iter().cloned());
+/// Adds `variable` to the environment of the first process. It never goes over another value: a program would look for its
+/// secrets where they are not, or the one who set the value would be ignored.
+fn add_variable(top: &mut Map<String, Value>, variable: &str) -> Result<bool, EditError> {
+    let process = object(member(top, "process", || Value::Object(Map::new())), "process")?;
+    let list = member(process, "env", || Value::Array(Vec::new()));
+    let Value::Array(list) = list else { return Err(EditError::Form { part: "env", expected: "a list" }) };
+    let (name, wanted) = variable.split_once('=').unwrap_or((variable, ""));
+    let value = |text: &Value| Some(text.as_str()?.strip_prefix(name)?.strip_prefix('=')?.to_owned());
+    let present: Vec<String> = list.iter().filter_map(value).collect();
+    if present.iter().any(|value| value != wanted) {
+        return Err(EditError::Variable { name: name.to_owned(), wanted: wanted.to_owned() });
+    }
+    if present.is_empty() {
+        list.push(Value::String(variable.to_owned()));
+    }
+    Ok(present.is_empty())
+}
+
+fn entry(additions: &Additions, stage: HookStage) -> Result<Value, EditError> {
+    let more: Vec<&str> = additions.arguments.iter().map(String::as_str).collect();
+    let arguments: Vec<String> = stage.arguments(&more).into_iter().map(str::to_owned).collect();
     let hook: Hook = HookBuilder::default()
         .path(additions.hook.clone())
         .args(arguments)
-        .env(vec![ENVIRONMENT.to_owned()])
-        .timeout(TIMEOUT)
+        .env(vec![HOOK_ENVIRONMENT.to_owned()])
+        .timeout(i64::from(HOOK_TIMEOUT))
         .build()
         .map_err(|_| EditError::HookPath)?;
     serde_json::to_value(hook).map_err(|_| EditError::HookPath)
@@ -112,7 +145,12 @@ mod tests {
 
     fn additions() -> Additions {
         let arguments = vec!["--run-dir".to_owned(), "/r".to_owned()];
-        Additions { hook: PathBuf::from("/usr/libexec/runsecrets/runsecrets-hook"), arguments, show_on_stderr: false }
+        Additions {
+            hook: PathBuf::from("/usr/libexec/runsecrets/runsecrets-hook"),
+            arguments,
+            variables: Vec::new(),
+            show_on_stderr: false,
+        }
     }
 
     fn edited(text: &str, additions: &Additions) -> Result<String, EditError> {
@@ -154,6 +192,23 @@ mod tests {
         assert!(edited("{}", &crun).unwrap().contains(r#""annotations":{"run.oci.hooks.stderr":"/dev/stderr"}"#));
         let own = r#"{"annotations":{"run.oci.hooks.stderr":"/own"}}"#;
         assert!(edited(own, &crun).unwrap().starts_with(r#"{"annotations":{"run.oci.hooks.stderr":"/own"},"#));
+    }
+
+    #[test]
+    fn a_variable_is_added_once_and_over_no_other_value() {
+        let variables = vec!["A_DIR=/a".to_owned()];
+        let additions = Additions { variables, ..additions() };
+        for text in ["{}", r#"{"process":null}"#, r#"{"process":{"env":null}}"#] {
+            let once = edited(text, &additions).unwrap();
+            assert!(once.contains(r#""process":{"env":["A_DIR=/a"]}"#), "{once}");
+            assert_eq!(edited(&once, &additions).unwrap(), once);
+        }
+        let others = edited(r#"{"process":{"env":["A_DIRS=/b","XA_DIR=/b"],"cwd":"/"}}"#, &additions).unwrap();
+        assert!(others.starts_with(r#"{"process":{"env":["A_DIRS=/b","XA_DIR=/b","A_DIR=/a"],"cwd":"/"}"#), "{others}");
+        for text in [r#"{"process":{"env":["A_DIR=/b"]}}"#, r#"{"process":{"env":["A_DIR=/a","A_DIR="]}}"#] {
+            let error = edited(text, &additions).unwrap_err().to_string();
+            assert!(error.contains("another A_DIR than its service, which wants /a"), "{error}");
+        }
     }
 
     #[test]

@@ -31,10 +31,14 @@ pub(super) fn read(bundle: &Path, instead: Option<&Path>) -> Result<Vec<u8>, Wra
     Ok(text)
 }
 
+/// What a hook reads of the text of a config.json.
+pub(super) fn parsed(text: &[u8]) -> Result<Config, WrapperError> {
+    Config::parse(text).map_err(|cause| WrapperError::Config { path: "config.json".into(), cause })
+}
+
 /// Whether the container claims a service.
 pub(super) fn claims(text: &[u8]) -> Result<bool, WrapperError> {
-    let config = Config::parse(text).map_err(|cause| WrapperError::Config { path: "config.json".into(), cause })?;
-    Ok(config.annotations.contains_key(SERVICE_ANNOTATION))
+    Ok(parsed(text)?.annotations.contains_key(SERVICE_ANNOTATION))
 }
 
 /// The service that the container's environment names; none where the variable is not there or is empty. Whoever made the

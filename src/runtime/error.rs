@@ -26,6 +26,8 @@ pub(super) enum WrapperError {
     NoHook { path: PathBuf, cause: io::Error },
     /// The hook could be changed by others.
     UnsafeHook { path: PathBuf, why: &'static str },
+    /// The agent's answer did not come, or is none.
+    Agent { path: PathBuf, cause: String },
     /// config.json could not be read.
     Read { path: PathBuf, cause: io::Error },
     /// config.json is none.
@@ -77,6 +79,9 @@ impl fmt::Display for WrapperError {
             }
             Self::UnsafeHook { path, why } => {
                 write!(f, "the hook '{}' is not used because {why}; make it root's, writable by root alone", shown(path))
+            }
+            Self::Agent { path, cause } => {
+                write!(f, "cannot ask the agent at '{}' about the environment: {}", shown(path), escaped(cause))
             }
             Self::Read { path, cause } => write!(f, "cannot read '{}': {cause}; is the bundle complete?", shown(path)),
             Self::Config { path, cause } => write!(f, "cannot use '{}': {cause}", shown(path)),

@@ -1,9 +1,10 @@
 //! The wrapper: stands where a container engine calls runc or crun. On `create` and `run` of a container that claims a
 //! service it adds our hooks to the bundle's config.json; then it becomes the real runtime, with the very same arguments.
-//! It knows neither secrets nor the agent, and a container that claims nothing is not touched, unless `--ask` has the
-//! agent judge each.
+//! It knows no secrets, and a container that claims nothing is not touched, unless `--ask` has the agent judge each. It asks
+//! the agent one thing: whether the service wants `$CREDENTIALS_DIRECTORY` in the environment, which no hook can set.
 #![forbid(unsafe_code)]
 
+mod agent;
 mod arguments;
 mod bundle;
 mod error;
@@ -16,7 +17,7 @@ use std::os::unix::process::CommandExt;
 use std::path::Path;
 use std::process::{Command, ExitCode};
 
-use crate::model::ServiceName;
+use crate::model::{ClaimRoute, ServiceName};
 use crate::oci::Additions;
 use arguments::{Dialect, Invocation, Options};
 use error::WrapperError;
@@ -55,8 +56,13 @@ fn run(
         if said.is_some() || annotated || options.ask {
             bundle::is_its_own(&bundle, invocation.config.as_deref())?;
             let hook = programs::hook(options)?;
+            let route = |flag: &str| if flag == "--service" { ClaimRoute::Argument } else { ClaimRoute::Environment };
+            let claimed = said.as_ref().map(|(flag, service)| (route(flag), service));
+            let variables =
+                agent::variables(options.run_dir().as_deref(), &bundle, &bundle::parsed(&config)?, claimed)?;
             let additions = Additions {
                 hook,
+                variables,
                 arguments: hook_arguments(said.as_ref(), options)?,
                 // crun refuses the container where it cannot open the file that it is told.
                 show_on_stderr: programs::is_crun(runtime) && programs::stderr_opens(),

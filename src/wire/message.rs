@@ -39,6 +39,8 @@ pub enum HookRequest {
         /// One line.
         reason: String,
     },
+    /// What the service of a container wants in its environment: asked before the container is created, without a pidfd.
+    Environment(Deliver),
     /// A container has stopped.
     Withdraw {
         /// Its id.
@@ -151,6 +153,11 @@ pub enum AgentReply {
     },
     /// There is nothing to attach: the service has no grants, this container has its secrets already, or it is no service.
     Nothing,
+    /// Variables, `NAME=VALUE`; no secret.
+    Environment {
+        /// None where the service wants none.
+        variables: Vec<String>,
+    },
     /// The secrets are gone.
     Withdrawn {
         /// The mount points that were made for them.

@@ -17,6 +17,13 @@
 //! Withdraw                            ->
 //!                                     <-  Withdrawn         the mount points that are to be removed
 //! ```
+//!
+//! The wrapper asks before the container is created; its answer may be `Nothing` too:
+//!
+//! ```text
+//! Environment                         ->
+//!                                     <-  Environment
+//! ```
 //! `Refused` may come in place of any answer; `Nothing` in place of `Mounts`.
 #![forbid(unsafe_code)]
 

@@ -1,6 +1,5 @@
 //! dockerd with directories, a configuration and a socket of its own; its containers go away with it.
-
-#![allow(dead_code)] // each test uses its own part
+#![allow(dead_code)] // each test program uses its own part
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
@@ -20,8 +19,24 @@ pub(crate) struct Docker {
 }
 
 impl Docker {
-    /// Starts it with the runtime `runsecrets`, and with `runsecrets-env`, which also reads the claim in the environment.
+    /// Starts it with the runtime `runsecrets`, with `runsecrets-env`, which also reads the claim in the environment, and
+    /// with `runsecrets-ask`, whose hook asks the agent.
     pub(crate) fn start(bed: &Bed) -> Self {
+        Self::start_in(tempfile::tempdir().unwrap(), bed, &[])
+    }
+
+    /// The socket of the daemon that has `directory`.
+    pub(crate) fn socket(directory: &TempDir) -> PathBuf {
+        directory.path().join("sock")
+    }
+
+    /// The file with the daemon's process id.
+    pub(crate) fn pid_file(directory: &TempDir) -> PathBuf {
+        directory.path().join("pid")
+    }
+
+    /// The same in `directory`, and with more runtimes: a name and a program.
+    pub(crate) fn start_in(directory: TempDir, bed: &Bed, more: &[(&str, &Path)]) -> Self {
         let real = bed.runtime.path();
         let common =
             ["--real-runtime".as_ref(), &*real, "--hook".as_ref(), &hook(), "--run-dir".as_ref(), &bed.place.run()]
@@ -30,14 +45,23 @@ impl Docker {
             let more = more.iter().map(|&argument| argument.to_owned());
             serde_json::json!({"path": WRAPPER, "runtimeArgs": common.iter().cloned().chain(more).collect::<Vec<_>>()})
         };
-        let runtimes = [("runsecrets", runtime(&[])), ("runsecrets-env", runtime(&["--claim-from-environment"]))]
-            .map(|(name, runtime)| (name.to_owned(), runtime));
-        Self::with(serde_json::json!({"runtimes": serde_json::Map::from_iter(runtimes)}))
+        let mut runtimes = serde_json::json!({
+            "runsecrets": runtime(&[]),
+            "runsecrets-env": runtime(&["--claim-from-environment"]),
+            "runsecrets-ask": runtime(&["--ask"]),
+        });
+        for (name, program) in more {
+            runtimes[name] = serde_json::json!({"path": program});
+        }
+        Self::with_in(directory, serde_json::json!({"runtimes": runtimes}))
     }
 
     /// Starts it with `config`, beside what it needs here.
-    pub(crate) fn with(mut config: serde_json::Value) -> Self {
-        let directory = tempfile::tempdir().unwrap();
+    pub(crate) fn with(config: serde_json::Value) -> Self {
+        Self::with_in(tempfile::tempdir().unwrap(), config)
+    }
+
+    fn with_in(directory: TempDir, mut config: serde_json::Value) -> Self {
         let path = |name: &str| directory.path().join(name);
         let mut needed = serde_json::json!({
             "iptables": false, "ip6tables": false, "bridge": "none", "storage-driver": "vfs",
@@ -89,6 +113,12 @@ impl Docker {
         ["data", "exec", "log"].map(|name| self.directory.path().join(name))
     }
 
+    /// Tells a client of Docker's to talk to this one.
+    pub(crate) fn told_to<'c>(&self, command: &'c mut Command) -> &'c mut Command {
+        command.env("DOCKER_HOST", format!("unix://{}", self.directory.path().join("sock").display()));
+        command.env("DOCKER_CONFIG", self.directory.path().join("client")).env_remove("DOCKER_CONTEXT")
+    }
+
     /// Its configuration.
     pub(crate) fn config(&self) -> PathBuf {
         self.directory.path().join("daemon.json")
@@ -109,9 +139,7 @@ impl Docker {
     pub(crate) fn docker(&self, arguments: &[&str]) -> Output {
         let [out, err] = ["out", "err"].map(|_| tempfile::NamedTempFile::new().unwrap());
         let mut command = Command::new(program("docker", "docker.io"));
-        command.env("DOCKER_HOST", format!("unix://{}", self.directory.path().join("sock").display()));
-        command.env("DOCKER_CONFIG", self.directory.path().join("client")).env_remove("DOCKER_CONTEXT");
-        command.args(arguments).stdin(Stdio::null());
+        self.told_to(&mut command).args(arguments).stdin(Stdio::null());
         let status = command.stdout(out.reopen().unwrap()).stderr(err.reopen().unwrap()).status().unwrap();
         let [stdout, stderr] = [out, err].map(|file| std::fs::read(file.path()).unwrap());
         Output { status, stdout, stderr }
@@ -133,14 +161,26 @@ impl Docker {
 
     /// Imports `rootfs` as the image `name`.
     pub(crate) fn import(&self, rootfs: &Rootfs, name: &str) {
+        self.import_with(rootfs, name, "ENV PATH=/usr/bin:/bin");
+    }
+
+    /// The same with this instruction of a Dockerfile.
+    pub(crate) fn import_with(&self, rootfs: &Rootfs, name: &str, instruction: &str) {
         let files = tempfile::tempdir().unwrap();
         let layer = image::layer(rootfs, files.path());
-        self.ok(&["import", "--change", "ENV PATH=/usr/bin:/bin", layer.to_str().unwrap(), name]);
+        self.ok(&["import", "--change", instruction, layer.to_str().unwrap(), name]);
+    }
+
+    /// Sends the daemon this signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill(Pid::from_raw(i32::try_from(self.daemon.id()).unwrap()), signal).unwrap();
     }
 }
 
 impl Drop for Docker {
     fn drop(&mut self) {
+        // A test may have stopped it.
+        let _ = kill(Pid::from_raw(i32::try_from(self.daemon.id()).unwrap()), Signal::SIGCONT);
         let listed = self.docker(&["ps", "-aq"]).stdout;
         for id in String::from_utf8_lossy(&listed).split_whitespace() {
             self.docker(&["rm", "-f", id]);

@@ -30,6 +30,7 @@ use super::autolock::Autolock;
 use super::catalog::Catalog;
 use super::clock::now;
 use super::delivery::{Deliveries, Delivery};
+use super::devices::Devices;
 use super::events::{Events, Kind};
 use crate::model::escaped;
 use crate::sys::linux::peer::Peer;
@@ -42,6 +43,8 @@ pub struct Api {
     pub deliveries: Arc<Deliveries>,
     /// What happened.
     pub events: Arc<Events>,
+    /// The file of CDI devices, where one is kept.
+    pub devices: Option<Arc<Devices>>,
     /// What the start has found.
     pub facts: status::Facts,
     /// How many versions of a secret are kept.
@@ -151,6 +154,18 @@ impl Api {
     async fn deliveries(&self) -> Result<Vec<Delivery>, ApiError> {
         let deliveries = self.deliveries.clone();
         tokio::task::spawn_blocking(move || deliveries.list()).await.map_err(|_| lost_thread())
+    }
+
+    /// Writes the file of CDI devices anew: services may have changed. What was asked for is done, so a failure is logged
+    /// and no more.
+    async fn refresh_devices(&self) {
+        let Some(devices) = self.devices.clone() else { return };
+        let lock = self.lock.clone();
+        match tokio::task::spawn_blocking(move || devices.refresh(&lock)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(failure)) => error!("{failure}"),
+            Err(_) => error!("{}", lost_thread()),
+        }
     }
 
     /// Tells the log and those who watch what was done, and by whom.

@@ -46,6 +46,8 @@ struct CreateForm {
     selectors: Vec<String>,
     #[serde(default)]
     require_claim: bool,
+    #[serde(default)]
+    credentials: bool,
 }
 
 #[derive(Deserialize)]
@@ -59,6 +61,7 @@ struct UpdateForm {
     label_rm: Vec<String>,
     match_add: Vec<String>,
     match_rm: Vec<String>,
+    credentials: Option<bool>,
 }
 
 impl TryFrom<GrantForm> for Grant {
@@ -111,9 +114,9 @@ pub(super) async fn create(api: &Api, call: Call) -> Result<Answer, ApiError> {
     let selectors = Selectors::try_from(selectors(form.selectors)?)?;
     let claim = form.require_claim.then(new_token).transpose().map_err(CatalogError::from)?;
     let (token, require_claim) = claim.unzip();
-    let new = NewService { name, labels, grants, selectors, require_claim };
+    let new = NewService { name, labels, grants, selectors, require_claim, credentials: form.credentials };
     let service = api.blocking(move |catalog| Ok(catalog.create_service(new, now())?)).await?;
-    note(api, "create", peer, &service);
+    note(api, "create", peer, &service).await;
     let made = match token {
         Some(token) => json!({ "ID": service.id, "Claim": token }),
         None => json!({ "ID": service.id }),
@@ -154,6 +157,7 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
         label_rm: form.label_rm,
         match_add: selectors(form.match_add)?,
         match_rm: form.match_rm,
+        credentials: form.credentials,
     };
     let (deliveries, live) = (api.deliveries.clone(), form.live != Some(false));
     let (service, outcomes) = api
@@ -164,7 +168,7 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
             })
         })
         .await?;
-    note(api, "update", peer, &service);
+    note(api, "update", peer, &service).await;
     let mut updated = shape(&service);
     updated["Containers"] = json!(outcomes);
     Ok(Answer::json(StatusCode::OK, &updated))
@@ -180,7 +184,7 @@ pub(super) async fn remove(api: &Api, reference: &str, call: Call) -> Result<Ans
             changed(&deliveries, catalog, live.then_some(&scope), || catalog.remove_service(&reference))
         })
         .await?;
-    note(api, "remove", call.peer, &service);
+    note(api, "remove", call.peer, &service).await;
     Ok(Answer::nothing())
 }
 
@@ -208,6 +212,7 @@ fn shape(service: &Service) -> Value {
         "Secrets": service.grants.as_slice().iter().map(GrantForm::from).collect::<Vec<_>>(),
         "Match": service.selectors,
         "RequireClaim": service.require_claim.is_some(),
+        "Credentials": service.credentials,
         "CreatedAt": rfc3339(service.created),
         "UpdatedAt": rfc3339(service.updated),
         "Version": {"Index": service.index},
@@ -233,7 +238,9 @@ fn container(delivery: &Delivery) -> Value {
     })
 }
 
-fn note(api: &Api, action: &'static str, peer: crate::sys::linux::peer::Peer, service: &Service) {
+/// Who watches may use the device.
+async fn note(api: &Api, action: &'static str, peer: crate::sys::linux::peer::Peer, service: &Service) {
+    api.refresh_devices().await;
     api.note(Kind::Service, action, peer, service.id.as_str(), service.name.as_str());
 }
 

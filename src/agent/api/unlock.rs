@@ -37,6 +37,7 @@ pub(super) async fn unlock(api: &Api, call: Call) -> Result<Answer, ApiError> {
     })
     .await?;
     tracing::info!(uid = peer.uid, pid = peer.pid, "unlock: {unlocked:?}");
+    api.refresh_devices().await;
     let state = match unlocked {
         Unlocked::Opened => "opened",
         Unlocked::Confirmed => "confirmed",

@@ -15,6 +15,8 @@ pub struct NewService {
     pub selectors: Selectors,
     /// Asked of every container that claims to be this service, when set.
     pub require_claim: Option<TokenHash>,
+    /// Whether its containers get `$CREDENTIALS_DIRECTORY`.
+    pub credentials: bool,
 }
 
 impl NewService {
@@ -26,6 +28,7 @@ impl NewService {
             grants: Grants::default(),
             selectors: Selectors::default(),
             require_claim: None,
+            credentials: false,
         }
     }
 }
@@ -45,4 +48,6 @@ pub struct ServiceChange {
     pub match_add: Vec<Selector>,
     /// Selectors to drop, by key or as they are written.
     pub match_rm: Vec<String>,
+    /// Whether its containers get `$CREDENTIALS_DIRECTORY`; none: as before.
+    pub credentials: Option<bool>,
 }

@@ -19,7 +19,7 @@ impl Catalog {
     /// [`Status::Invalid`]: super::Status::Invalid
     /// [`Status::Store`]: super::Status::Store
     pub fn create_service(&self, new: NewService, now: Timestamp) -> Result<Service, CatalogError> {
-        let NewService { name, labels, grants, selectors, require_claim } = new;
+        let NewService { name, labels, grants, selectors, require_claim, credentials } = new;
         let _turn = self.turn();
         let mut resolved = Grants::default();
         let mut writing = self.begin(|index| {
@@ -34,6 +34,7 @@ impl Catalog {
             grants: resolved,
             selectors,
             require_claim,
+            credentials,
             created: now,
             updated: now,
             index: writing.serial(),
@@ -72,6 +73,7 @@ impl Catalog {
         })?;
         service.labels = changed_labels(&service.labels, change)?;
         service.selectors = service.selectors.changed(&change.match_rm, &change.match_add)?;
+        service.credentials = change.credentials.unwrap_or(service.credentials);
         service.updated = now;
         service.index = writing.serial();
         self.ledger.describe_service(&mut writing, &service)?;

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 
 use crate::agent::autolock::Locked;
 use crate::agent::catalog::CatalogError;
+use crate::agent::docker::DockerError;
 use crate::deliver::DeliverError;
 use crate::model::{ServiceName, escaped, escaped_line};
 use crate::policy::Refusal;
@@ -39,6 +40,8 @@ pub enum DeliveryError {
     Locked(Locked),
     /// There is no such service.
     NoService(String),
+    /// Docker does not say which service it is.
+    Docker(DockerError),
     /// The selectors of several services hold for the container.
     TwoSelected(Vec<ServiceName>),
     /// A selector cannot be used.
@@ -93,6 +96,7 @@ impl fmt::Display for DeliveryError {
                 escaped(name),
                 escaped(name)
             ),
+            Self::Docker(error) => write!(f, "{error}"),
             Self::TwoSelected(names) => {
                 let names: Vec<&str> = names.iter().map(ServiceName::as_str).collect();
                 write!(
@@ -163,5 +167,11 @@ impl From<DeliverError> for DeliveryError {
 impl From<Refusal> for DeliveryError {
     fn from(error: Refusal) -> Self {
         Self::Refused(error)
+    }
+}
+
+impl From<DockerError> for DeliveryError {
+    fn from(error: DockerError) -> Self {
+        Self::Docker(error)
     }
 }

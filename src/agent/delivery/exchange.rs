@@ -55,6 +55,7 @@ impl Deliveries {
                     self.emit("refuse", &id, &attributes);
                 })
             }
+            (HookRequest::Environment(request), _) => Ok(channel.send(&self.environment(peer, &request)?, &[])?),
             (HookRequest::Withdraw { container, bundle }, _) => {
                 let made = self.withdraw(&Key { id: container, bundle: PathBuf::from(bundle) });
                 Ok(channel.send(&AgentReply::Withdrawn { made }, &[])?)
@@ -76,7 +77,7 @@ impl Deliveries {
         let (process, started) = self.identify(fds)?;
         let pid = process.pid();
         let catalog = self.lock.catalog()?;
-        let Some(claim) = identity::claim(&catalog, &request)? else {
+        let Some(claim) = identity::claim(&catalog, &request, peer, &self.docker)? else {
             return Ok(channel.send(&AgentReply::Nothing, &[])?);
         };
         let service = service(&catalog, &claim)?;
@@ -231,7 +232,7 @@ fn unexpected(message: HookRequest) -> DeliveryError {
 }
 
 /// The claimed service, by its whole name: what else the catalog would take for it (an id, a prefix) is no claim.
-fn service(catalog: &Catalog, claim: &Claim) -> Result<Service, DeliveryError> {
+pub(super) fn service(catalog: &Catalog, claim: &Claim) -> Result<Service, DeliveryError> {
     let name = &claim.service;
     let found = catalog.service(name.as_str()).ok().filter(|service| service.name.folded() == name.folded());
     found.ok_or_else(|| DeliveryError::NoService(name.to_string()))

@@ -4,6 +4,7 @@
 //! | file | what |
 //! |---|---|
 //! | `exchange` | a hook connection, from request to record |
+//! | `environment` | what a service wants in a container's environment, for the wrapper |
 //! | `identity` | which service a container is, where it does not say |
 //! | `selectors` | which service an engine's annotations make of it |
 //! | `held` | the containers that hold secrets, and what is left of those that did |
@@ -13,6 +14,7 @@
 //! | `reaper` | a container's process ends: scrub |
 //! | `error` | refusals, in words for the operator |
 
+mod environment;
 mod error;
 mod exchange;
 mod held;
@@ -35,6 +37,7 @@ use crate::model::{ContainerId, Id, SecretName, ServiceName, Target, Timestamp};
 use crate::sys::linux::pidfd::MountNamespace;
 
 use super::autolock::Autolock;
+use super::docker::Docker;
 use super::events::Events;
 pub use error::DeliveryError;
 use held::{Held, Key};
@@ -91,6 +94,8 @@ pub struct Settings {
     pub size_limit: Option<u64>,
     /// The file systems that may be used, best first.
     pub filesystems: Vec<Protection>,
+    /// Who is asked for the labels of Docker's containers.
+    pub docker: Docker,
 }
 
 /// The containers that hold secrets.
@@ -109,6 +114,7 @@ pub struct Deliveries {
     /// Whoever replaces files: one at a time, so that versions arrive in their order.
     replacing: Mutex<()>,
     own_namespace: MountNamespace,
+    docker: Docker,
 }
 
 impl Deliveries {
@@ -142,6 +148,7 @@ impl Deliveries {
             superseded: Superseded::start()?,
             replacing: Mutex::default(),
             own_namespace,
+            docker: settings.docker.clone(),
         });
         deliveries.resume();
         deliveries.start_reaper()?;

@@ -29,6 +29,7 @@ fn service(name: &str, selectors: &[&str]) -> Service {
         grants: Grants::default(),
         selectors: Selectors::try_from(selectors).unwrap(),
         require_claim: None,
+        credentials: false,
         created: Timestamp(1),
         updated: Timestamp(1),
         index: 1,

@@ -8,7 +8,9 @@ use std::os::unix::net::UnixStream;
 use std::time::{Duration, Instant};
 
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::socket::{ControlMessage, ControlMessageOwned, MsgFlags, recvmsg, sendmsg};
+use nix::sys::socket::{
+    ControlMessage, ControlMessageOwned, MsgFlags, SockType, getsockopt, recvmsg, sendmsg, sockopt,
+};
 
 /// The most descriptors in one message: the kernel's SCM_MAX_FD.
 pub const MAX_FDS: usize = 253;
@@ -69,6 +71,28 @@ pub fn receive(stream: &UnixStream, buffer: &mut [u8]) -> io::Result<Vec<OwnedFd
     Ok(fds)
 }
 
+/// The connected Unix stream socket that whoever started this program has left open as number `number`: a copy of it,
+/// close-on-exec, so that the number can be anybody's.
+///
+/// # Errors
+/// `InvalidInput` for a standard stream or another kind of descriptor; those of fcntl(2) and getpeername(2).
+pub fn inherited_stream(number: RawFd) -> io::Result<UnixStream> {
+    if number <= libc::STDERR_FILENO {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    // SAFETY: fcntl takes any number, and says so where it is no descriptor.
+    let copy = super::check(unsafe { libc::fcntl(number, libc::F_DUPFD_CLOEXEC, 0) }.into())?;
+    let copy = RawFd::try_from(copy).map_err(io::Error::other)?;
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+    let copy = unsafe { OwnedFd::from_raw_fd(copy) };
+    if getsockopt(&copy, sockopt::SockType)? != SockType::Stream {
+        return Err(io::Error::from(io::ErrorKind::InvalidInput));
+    }
+    let stream = UnixStream::from(copy);
+    stream.peer_addr()?;
+    Ok(stream)
+}
+
 /// Waits for something to read without giving up the processor for good: a sleeper takes longer to be woken than an
 /// answer that is on its way takes to come. Returns when there is something, or after `patience`.
 pub fn await_awake(stream: &UnixStream, patience: Duration) {
@@ -112,6 +136,22 @@ mod tests {
         let (left, right) = UnixStream::pair().unwrap();
         drop(left);
         assert_eq!(receive(&right, &mut [0; 4]).unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
+    }
+
+    #[test]
+    fn a_socket_that_was_left_open_is_taken_and_nothing_else() {
+        let (left, right) = UnixStream::pair().unwrap();
+        let mut taken = inherited_stream(left.as_raw_fd()).unwrap();
+        drop(left);
+        taken.write_all(b"hello").unwrap();
+        let mut buffer = [0; 5];
+        (&right).read_exact(&mut buffer).unwrap();
+        assert_eq!(&buffer, b"hello");
+        let file = tempfile::tempfile().unwrap();
+        let alone = std::os::unix::net::UnixDatagram::unbound().unwrap();
+        for number in [-1, 0, 2, i32::MAX, file.as_raw_fd(), alone.as_raw_fd()] {
+            assert!(inherited_stream(number).is_err(), "{number}");
+        }
     }
 
     #[test]

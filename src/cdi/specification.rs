@@ -8,16 +8,21 @@ use std::path::Path;
 
 use serde::Serialize;
 
-use crate::model::ServiceName;
+use crate::model::{CREDENTIALS_VARIABLE, HOOK_ENVIRONMENT, HOOK_TIMEOUT, HookStage, ServiceName};
 
 /// What stands before `=NAME` in the name of a device.
-pub(super) const KIND: &str = "runsecrets.io/service";
+pub const KIND: &str = "runsecrets.io/service";
 /// The oldest version of the format with device names that begin with a digit.
 const VERSION: &str = "0.5.0";
-/// The hook's whole environment.
-const ENVIRONMENT: &str = "PATH=/usr/sbin:/usr/bin";
-/// Seconds after which a runtime gives up the hook.
-const TIMEOUT: u32 = 60;
+
+/// A service that is to be a device.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offered {
+    /// Its name, and the device's.
+    pub service: ServiceName,
+    /// Whether its containers get `$CREDENTIALS_DIRECTORY`. An engine sets it over another value of the container's.
+    pub credentials: bool,
+}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -36,6 +41,8 @@ struct Device<'a> {
 
 #[derive(Serialize)]
 struct Edits<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    env: Option<[&'static str; 1]>,
     hooks: [Hook<'a>; 2],
 }
 
@@ -53,28 +60,31 @@ struct Hook<'a> {
 /// and absolute where they are paths. `None` without services: the format knows no file without devices.
 ///
 /// Both hooks are the device's own: a hook of the whole file would not be told the service, and so do nothing.
-pub(super) fn specification(services: &[ServiceName], hook: &Path, arguments: &[&str]) -> Option<String> {
+pub fn specification(services: &[Offered], hook: &Path, arguments: &[&str]) -> Option<String> {
     if services.is_empty() {
         return None;
     }
-    let devices = services.iter().map(|service| device(service.as_str(), hook, arguments)).collect();
+    let devices = services.iter().map(|service| device(service, hook, arguments)).collect();
     let specification = Specification { cdi_version: VERSION, kind: KIND, devices };
     serde_json::to_string_pretty(&specification).ok().map(|text| text + "\n")
 }
 
-fn device<'a>(service: &'a str, hook: &'a Path, arguments: &[&'a str]) -> Device<'a> {
-    let entry = |hook_name, stage| {
-        let args = [&["runsecrets-hook", stage, "--service", service], arguments].concat();
-        Hook { hook_name, path: hook, args, env: [ENVIRONMENT], timeout: TIMEOUT }
+fn device<'a>(offered: &'a Offered, hook: &'a Path, arguments: &[&'a str]) -> Device<'a> {
+    let name = offered.service.as_str();
+    let told = [&["--service", name], arguments].concat();
+    let entry = |stage: HookStage| Hook {
+        hook_name: stage.name(),
+        path: hook,
+        args: stage.arguments(&told),
+        env: [HOOK_ENVIRONMENT],
+        timeout: HOOK_TIMEOUT,
     };
-    Device {
-        name: service,
-        container_edits: Edits { hooks: [entry("createRuntime", "create-runtime"), entry("poststop", "poststop")] },
-    }
+    let env = offered.credentials.then_some([CREDENTIALS_VARIABLE]);
+    Device { name, container_edits: Edits { env, hooks: HookStage::ALL.map(entry) } }
 }
 
 /// Whether CDI takes `name` for a device: `[A-Za-z0-9_.:-]`, first and last alphanumeric. Every service's name fits.
-pub(super) fn is_device_name(name: &str) -> bool {
+pub fn is_device_name(name: &str) -> bool {
     let bytes = name.as_bytes();
     let ends = [bytes.first(), bytes.last()];
     ends.iter().all(|end| end.is_some_and(u8::is_ascii_alphanumeric))
@@ -89,10 +99,14 @@ mod tests {
         ServiceName::parse(text).unwrap()
     }
 
+    fn offered(text: &str, credentials: bool) -> Offered {
+        Offered { service: name(text), credentials }
+    }
+
     #[test]
     fn each_service_is_a_device_with_both_hooks() {
         let hook = Path::new("/usr/libexec/runsecrets/runsecrets-hook");
-        let text = specification(&[name("db"), name("web.1")], hook, &["--run-dir", "/r"]).unwrap();
+        let text = specification(&[offered("db", true), offered("web.1", false)], hook, &["--run-dir", "/r"]).unwrap();
         let value: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert_eq!((&value["cdiVersion"], &value["kind"]), (&"0.5.0".into(), &"runsecrets.io/service".into()));
         assert_eq!(value["devices"].as_array().unwrap().len(), 2);
@@ -106,6 +120,8 @@ mod tests {
         let edits =
             serde_json::json!({"hooks": [entry("createRuntime", "create-runtime"), entry("poststop", "poststop")]});
         assert_eq!(value["devices"][1]["containerEdits"], edits);
+        let env = serde_json::json!(["CREDENTIALS_DIRECTORY=/run/secrets"]);
+        assert_eq!(value["devices"][0]["containerEdits"]["env"], env);
     }
 
     #[test]
