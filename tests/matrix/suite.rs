@@ -47,7 +47,7 @@ pub(crate) const SUITES: &[Suite] = &[
     program("docker_engine", "Docker"),
     program("docker_labels", "Docker"),
     program("docker_nginx", "Docker"),
-    program("credentials", "podman, Docker"),
+    program("credentials", "runc, crun, podman"),
     program("compose", "podman, Docker"),
     program("docker_client", "Docker's client"),
     program("conformance", "Docker's client"),
