@@ -5,13 +5,15 @@ CARGO    ?= cargo
 HOST     := $(shell rustc -vV | sed -n 's/^host: //p')
 OUT      := $(or $(CARGO_TARGET_DIR),target)
 HOOK     := $(OUT)/$(HOST)/hook/runsecrets-hook
+# Root file systems of other releases, their packages, and what the tests said in them.
+MATRIX_DIR ?= $(OUT)/matrix
 # Static, so that no library path of anybody's is looked at; small, since it is started with every container.
 HOOKFLAGS := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs -C link-arg=-Wl,--no-eh-frame-hdr \
              -C link-arg=-Wl,-T,$(CURDIR)/packaging/hook.ld
 
-.PHONY: help build hook demo test check bench fmt install deps
+.PHONY: help build hook demo test test-matrix check bench fmt install deps
 help:                ## list the verbs
-	@sed -n 's/^\([a-z]*\):[^#]*## /  \1\t/p' Makefile
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  \1\t/p' Makefile
 build: hook          ## build the four programs
 	$(CARGO) build --locked --release
 hook:                ## build the hook as it is released
@@ -23,6 +25,11 @@ demo:                ## run the main job and show it (root; installs runc and bu
 test: deps           ## install what the tests need, then run them all (root)
 	$(MAKE) hook
 	RUNSECRETS_TEST_HOOK=$(abspath $(HOOK)) $(CARGO) test --locked --no-fail-fast
+test-matrix: hook    ## run the end-to-end tests on the engines of Debian 12, 13 and forky, and print a table (root)
+	mkdir -p $(MATRIX_DIR)
+	$(CARGO) test --locked --no-run --message-format=json-render-diagnostics > $(MATRIX_DIR)/programs.json
+	RUNSECRETS_TEST_HOOK=$(abspath $(HOOK)) MATRIX_DIR=$(abspath $(MATRIX_DIR)) \
+		MATRIX_PROGRAMS=$(abspath $(MATRIX_DIR))/programs.json $(CARGO) test --locked --test matrix
 check: hook          ## format, lints, documentation, licences and advisories
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings

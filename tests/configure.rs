@@ -57,7 +57,8 @@ fn docker_takes_it_by_a_reload() {
     };
     let is_unknown = |output: &Output| {
         let words = words(output);
-        assert!(words.contains("nknown runtime"), "{words}");
+        let unknown = ["nknown runtime", "unknown or invalid runtime name"]; // to Docker 20.10, to later ones
+        assert!(unknown.iter().any(|part| words.contains(part)), "{words}");
         true
     };
     assert!(is_unknown(&run("runsecrets")));
@@ -106,12 +107,19 @@ impl Cri {
         std::fs::read_to_string(self.config()).unwrap()
     }
 
-    /// `containerd config dump`: what it makes of the file.
+    /// `containerd config dump`: what it makes of the file. Version 2 has other quotes.
     fn dump(&self) -> String {
         let mut command = Command::new(program("containerd", "containerd"));
         let output = command.arg("--config").arg(self.config()).args(["config", "dump"]).output().unwrap();
         assert!(output.status.success(), "{}", words(&output));
-        String::from_utf8(output.stdout).unwrap()
+        String::from_utf8(output.stdout).unwrap().replace('\'', "\"")
+    }
+
+    /// The first number of its version.
+    fn major() -> u32 {
+        let output = Command::new(program("containerd", "containerd")).arg("--version").output().unwrap();
+        let version = words(&output).split_whitespace().nth(2).unwrap().to_owned();
+        version.split('.').next().unwrap().parse().unwrap()
     }
 
     /// Starts it; what `ctr plugins ls` says of the CRI plugin.
@@ -188,6 +196,12 @@ fn containerd_loads_its_cri_plugin_with_the_runtime_class() {
         assert!(configured(&line).contains("configured already"));
 
         let dump = engine.dump();
+        if config == VERSION_1 && Cri::major() >= 2 {
+            // It reads nothing of such a file's plugins, and does not say so.
+            testbed::lacks("config.toml of version 1");
+            assert!(!dump.contains("runtimes.runsecrets]") && !dump.contains("snapshotter = \"native\""), "{dump}");
+            continue;
+        }
         let runtimes = dump.split("containerd.runtimes.runsecrets]").nth(1).unwrap_or_else(|| panic!("{dump}"));
         let (ours, options) = runtimes.split_once("containerd.runtimes.runsecrets.options]").unwrap();
         assert!(ours.contains("pod_annotations = [\"io.runsecrets.*\"]"), "{ours}");
@@ -203,10 +217,11 @@ fn containerd_loads_its_cri_plugin_with_the_runtime_class() {
 }
 
 #[test]
-fn containerd_forgets_its_own_runtime_without_the_table_that_we_add() {
+fn containerd_before_2_forgets_its_own_runtime_without_the_table_that_we_add() {
     let class = "[plugins.\"io.containerd.grpc.v1.cri\".containerd.runtimes.runsecrets]\n\
                  runtime_type = \"io.containerd.runc.v2\"\n";
-    assert_eq!(Cri::new(&format!("{VERSION_2}{class}")).cri_plugin(), "error");
+    let expected = if Cri::major() < 2 { "error" } else { "ok" };
+    assert_eq!(Cri::new(&format!("{VERSION_2}{class}")).cri_plugin(), expected);
 }
 
 const CONTAINERS: &str = "/etc/containers/containers.conf.d";

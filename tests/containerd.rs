@@ -93,3 +93,42 @@ fn a_refusal_is_what_the_user_reads() {
     assert!(down.contains("cannot reach the agent"), "{down}");
     scene.value_is_nowhere();
 }
+
+#[test]
+fn a_device_claims_from_containerd_2_on_and_is_no_file_before() {
+    let mut scene = Scene::new();
+    let devices = tempfile::tempdir().unwrap();
+    let (file, hook) = (devices.path().join("runsecrets.json"), testbed::hook());
+    let generate = ["cdi", "generate", "--output", file.to_str().unwrap(), "--hook", hook.to_str().unwrap()];
+    scene.bed.cli_ok(&generate);
+    // By runc itself: no wrapper is needed.
+    let run = |scene: &Scene, id: &str, service: &str| {
+        let device = format!("runsecrets.io/service={service}");
+        let options = ["run", "--detach", "--null-io", "--snapshotter", "native", "--device", &device];
+        let task = [image::IMAGE, id, "sleep", "1000"];
+        scene.engine.ctr_with_devices(devices.path(), &[&options[..], &task].concat())
+    };
+    let first = run(&scene, "one", "web");
+    // ctr 1.7 does not know of devices by name: there only the CRI does.
+    if scene.engine.major() < 2 {
+        testbed::lacks("ctr run --device runsecrets.io/service=NAME");
+        assert!(
+            !first.status.success() && testbed::words(&first).contains("no such file"),
+            "{}",
+            testbed::words(&first)
+        );
+        return;
+    }
+    assert!(first.status.success(), "{}", testbed::words(&first));
+    assert_eq!(scene.engine.exec("one", &["cat", SECRET]).unwrap(), scene.canary.value());
+    assert!(scene.bed.cli_ok(&["service", "ps", "web"]).contains("one"));
+    scene.value_is_nowhere();
+    let nobody = run(&scene, "two", "nobody");
+    assert!(!nobody.status.success() && testbed::words(&nobody).contains("runsecrets.io/service=nobody"));
+    scene.engine.kill("one");
+    scene.bed.holds_nothing();
+    scene.bed.agent.stop();
+    let down = testbed::words(&run(&scene, "three", "web"));
+    assert!(down.contains("cannot reach the agent"), "{down}");
+    scene.value_is_nowhere();
+}

@@ -111,8 +111,79 @@ fn the_hooks_of_docker_itself_stay() {
     let bundle = exec.join("containerd/daemon/io.containerd.runtime.v2.task/moby").join(container.trim_end());
     let config: serde_json::Value =
         serde_json::from_slice(&std::fs::read(bundle.join("config.json")).unwrap()).unwrap();
-    let arguments = config["hooks"]["prestart"][0]["args"].to_string();
-    assert!(arguments.contains("libnetwork-setkey"), "{arguments}");
+    if scene.engine.major() < 28 {
+        let arguments = config["hooks"]["prestart"][0]["args"].to_string();
+        assert!(arguments.contains("libnetwork-setkey"), "{arguments}");
+    } else {
+        // It has none any more: it sets the network up between create and start.
+        assert_eq!(config["hooks"]["prestart"], serde_json::Value::Null);
+    }
     assert_eq!(config["hooks"]["createRuntime"].as_array().unwrap().len(), 1);
     assert_eq!(scene.engine.ok(&["exec", container.trim_end(), "cat", SECRET]), scene.canary.value());
+}
+
+#[test]
+fn an_annotation_claims_from_docker_24_on_and_is_no_flag_before() {
+    let scene = Scene::new();
+    let Scene { bed, canary, engine } = &scene;
+    engine.import(&Rootfs::busybox(), "busybox");
+    let claim = |service: &str| format!("--annotation=io.runsecrets.service={service}");
+    let (redis, nobody) = (claim("redis"), claim("nobody"));
+    let run = ["run", "--network=none", "--runtime=runsecrets"];
+    if engine.major() < 24 {
+        testbed::lacks("docker run --annotation");
+        let said = engine.fails(&[&run[..], &[&redis, "busybox", "cat", SECRET]].concat());
+        assert!(said.contains("unknown flag: --annotation"), "{said}");
+        return;
+    }
+    engine.ok(&[&run[..], &["-d", "--name=redis", &redis, "busybox", "sleep", "1000"]].concat());
+    assert_eq!(engine.ok(&["exec", "redis", "cat", SECRET]), canary.value());
+    scene.value_is_nowhere("redis");
+    // Unlike a variable, it does not go into the image.
+    engine.ok(&["commit", "redis", "committed"]);
+    assert!(engine.fails(&[&run[..], &["committed", "cat", SECRET]].concat()).contains(NOT_THERE));
+    engine.ok(&["restart", "-t0", "redis"]);
+    assert_eq!(engine.ok(&["exec", "redis", "cat", SECRET]), canary.value());
+    engine.ok(&["rm", "-f", "redis"]);
+    bed.holds_nothing();
+    let said = engine.fails(&[&run[..], &[&nobody, "busybox", "true"]].concat());
+    assert!(said.contains("runsecrets") && said.contains("nobody"), "{said}");
+    scene.canary.is_nowhere_in(&engine.directories());
+}
+
+#[test]
+fn a_device_claims_from_docker_25_on_and_is_no_path_before() {
+    let mut scene = Scene::new();
+    let Scene { bed, canary, engine } = &mut scene;
+    engine.import(&Rootfs::busybox(), "busybox");
+    let (file, hook) = (engine.devices().join("runsecrets.json"), testbed::hook());
+    bed.cli_ok(&["cdi", "generate", "--output", file.to_str().unwrap(), "--hook", hook.to_str().unwrap()]);
+    // By runc itself: no wrapper is needed.
+    let run = ["run", "--network=none", "--device=runsecrets.io/service=redis"];
+    if engine.major() < 25 {
+        testbed::lacks("docker run --device runsecrets.io/service=NAME");
+        let said = engine.fails(&[&run[..], &["busybox", "cat", SECRET]].concat());
+        assert!(said.contains("runsecrets.io/service=redis is not an absolute path"), "{said}");
+        return;
+    }
+    engine.ok(&[&run[..], &["-d", "--name=redis", "busybox", "sleep", "1000"]].concat());
+    assert_eq!(engine.ok(&["exec", "redis", "cat", SECRET]), canary.value());
+    let id = engine.ok(&["inspect", "--format={{.Id}}", "redis"]);
+    assert!(bed.cli_ok(&["service", "ps", "redis"]).contains(&id[..12]));
+    canary.is_nowhere_in(&engine.directories());
+    engine.ok(&["commit", "redis", "committed"]);
+    assert!(engine.fails(&["run", "--network=none", "committed", "cat", SECRET]).contains(NOT_THERE));
+    engine.ok(&["stop", "-t0", "redis"]);
+    bed.holds_nothing();
+    engine.ok(&["start", "redis"]);
+    assert_eq!(engine.ok(&["exec", "redis", "cat", SECRET]), canary.value());
+    engine.ok(&["rm", "-f", "redis"]);
+    bed.holds_nothing();
+
+    let nobody = engine.fails(&["run", "--network=none", "--device=runsecrets.io/service=nobody", "busybox", "true"]);
+    assert!(nobody.contains("runsecrets.io/service=nobody"), "{nobody}");
+    bed.agent.stop();
+    let down = engine.fails(&[&run[..], &["busybox", "true"]].concat());
+    assert!(down.contains("cannot reach the agent"), "{down}");
+    canary.is_nowhere_in(&engine.directories());
 }

@@ -207,7 +207,9 @@ fn no_way_of_writing_it_gets_past_the_hook(runtime: Runtime) {
             vec!["-root", r, "run", "-bundle", b, "c"],
             vec!["-debug", "-log-format=text", "run", "-no-new-keyring", "-b", b, "c"],
         ],
-        Runtime::Crun => [vec!["--roo", r, "run", "--bund", b, "c"], vec!["--log-f", "text", "run", "-db", b, "c"]],
+        Runtime::Crun => {
+            [vec!["--cgroup-m", "disabled", "run", "--bund", b, "c"], vec!["--log-f", "text", "run", "-db", b, "c"]]
+        }
     };
     for arguments in both.iter().chain(&own) {
         let mut command = runtime.command_of(&wrapper(&bed, ""), root.path());

@@ -1,6 +1,7 @@
 //! The command line. From docker/cli `cli/command/secret/*_test.go` and what the client (28.2) prints.
 
 use super::Case;
+use super::command::Client;
 use super::target::Target;
 
 pub(crate) const CASES: &[Case] = &[
@@ -67,7 +68,7 @@ fn formats_of_a_list(target: &Target) {
         "a  |L x+y A\nb  |- x+y B"
     );
     // To an older client `json` is a template like any other.
-    let json = if target.old_client { "{{json .}}" } else { "json" };
+    let json = if target.client == Client::Before23 { "{{json .}}" } else { "json" };
     for json in [ls(json), ls("{{json .}}")] {
         let first: serde_json::Value = serde_json::from_str(json.lines().next().unwrap_or_default()).expect("JSON");
         assert_eq!((&first["ID"], &first["Driver"], &first["Name"]), (&id.clone().into(), &"".into(), &"a".into()));
@@ -127,7 +128,7 @@ fn inspect_is_json(target: &Target) {
 ]"#
     );
     assert_eq!(shown, expected);
-    if !target.old_client {
+    if target.client > Client::Before23 {
         let line = target.secret(&["inspect", "-f", "json", "s"]).ok();
         let begins = format!("[{{\"ID\":\"{id}\",\"Version\":{{\"Index\":{index}}},\"CreatedAt\":");
         assert!(line.starts_with(&begins), "{line}");

@@ -6,6 +6,16 @@ use std::process::{Command, Stdio};
 /// What installs a real Docker.
 const INSTALL: &str = "apt-get install -y --no-install-recommends docker.io (on Debian 13 also docker-cli)";
 
+/// Which words a client says: Docker's has changed some, and ours are those of today's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Client {
+    /// Docker's from before version 23, as in Debian 12.
+    Before23,
+    /// Docker's from before version 28, as in Debian 13.
+    Before28,
+    Current,
+}
+
 /// What a command did.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Ran {
@@ -15,15 +25,20 @@ pub(crate) struct Ran {
     pub(crate) out: String,
     /// Standard error.
     pub(crate) err: String,
-    /// Whether the client was Docker's from before version 23, which says some things in words of its own.
-    pub(crate) old_client: bool,
+    /// Who said it.
+    pub(crate) client: Client,
 }
 
-/// What a client from before version 23 says for these words of today's; the agent's own are the same.
-fn words_of_old(words: &str) -> String {
-    let lower = words.to_lowercase();
-    if let Some((_, name)) = words.split_once("secret ").filter(|_| lower.ends_with(" not found")) {
-        return format!("No such secret: {}", name.trim_end_matches(" not found"));
+/// What `client` says for these words of today's; the agent's own are the same.
+fn words_of(client: Client, words: &str) -> String {
+    if client == Client::Current {
+        return words.to_owned();
+    }
+    let missing = words.strip_suffix(" not found").filter(|_| client == Client::Before23);
+    for kind in ["secret", "service"] {
+        if let Some((_, name)) = missing.and_then(|words| words.split_once(&format!("{kind} "))) {
+            return format!("No such {kind}: {name}");
+        }
     }
     let none = "secret data must be larger than 0 and less than 512000 bytes";
     if words == "secret file is required" {
@@ -48,7 +63,7 @@ impl Ran {
     #[track_caller]
     pub(crate) fn fails(self, words: &str) -> Ran {
         assert_eq!(self.code, 1, "{self:?}");
-        let words = if self.old_client { words_of_old(words) } else { words.to_owned() };
+        let words = words_of(self.client, words);
         assert!(self.err.to_lowercase().contains(&words.to_lowercase()), "{words:?} is not in {self:?}");
         self
     }
@@ -85,6 +100,6 @@ pub(crate) fn ran(mut command: Command, input: &[u8]) -> Ran {
         code: output.status.code().unwrap_or(-1),
         out: String::from_utf8(output.stdout).expect("text"),
         err: String::from_utf8(output.stderr).expect("text"),
-        old_client: false,
+        client: Client::Current,
     }
 }

@@ -1,6 +1,7 @@
 //! Our client beside Docker's, at one socket: what must be the same is the same to the byte.
 
 use super::Case;
+use super::command::Client;
 use super::target::Target;
 
 pub(crate) const CASES: &[Case] =
@@ -79,9 +80,9 @@ fn our_client_prints_what_dockers_prints(target: &Target) {
         // This target needs no Docker; the other two make the comparison.
         return;
     }
-    if target.old_client {
+    if target.client < Client::Current {
         super::say(
-            "  our client has the words of Docker's from 23 on; the one installed is older and is not compared with",
+            "  our client has the words of Docker's from 28 on; the one installed is older and is not compared with",
         );
         return;
     }

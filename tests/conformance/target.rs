@@ -12,7 +12,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use super::command::{Ran, demand, ran};
+use super::command::{Client, Ran, demand, ran};
 
 /// What names the target.
 const CHOICE: &str = "RUNSECRETS_CONFORMANCE";
@@ -56,8 +56,8 @@ impl Kind {
 pub(crate) struct Target {
     /// What it is.
     pub(crate) kind: Kind,
-    /// Whether the Docker client is from before version 23: it knows no `--format json`.
-    pub(crate) old_client: bool,
+    /// What the client is.
+    pub(crate) client: Client,
     dir: TempDir,
     socket: PathBuf,
     daemon: Child,
@@ -71,10 +71,7 @@ impl Target {
     pub(crate) fn start(kind: Kind) -> Target {
         let dir = tempfile::tempdir().expect("a directory for the target");
         let path = |name: &str| dir.path().join(name);
-        let old_client = kind != Kind::Runsecrets && {
-            demand("docker");
-            client_is_old()
-        };
+        let client = if kind == Kind::Runsecrets { Client::Current } else { dockers_client() };
         fs::create_dir(path("docker-config")).expect("a directory for the client");
         let log = fs::File::create(path("log")).expect("a log");
         let (mut command, socket) = if kind == Kind::DockerSwarm {
@@ -95,7 +92,7 @@ impl Target {
         let errors = log.try_clone().expect("the log");
         let daemon = command.stdin(Stdio::null()).stdout(log).stderr(errors).spawn();
         let daemon = daemon.unwrap_or_else(|error| panic!("cannot start {command:?}: {error}"));
-        let mut target = Target { kind, old_client, dir, socket, daemon };
+        let mut target = Target { kind, client, dir, socket, daemon };
         target.wait_until_it_answers();
         if kind == Kind::DockerSwarm {
             let init = ["swarm", "init", "--advertise-addr", "127.0.0.1", "--listen-addr", "127.0.0.1"];
@@ -224,7 +221,7 @@ impl Target {
             command.env_remove(variable);
         }
         command.env("DOCKER_CONFIG", self.dir.path().join("docker-config"));
-        Ran { old_client: self.old_client, ..ran(command, input) }
+        Ran { client: self.client, ..ran(command, input) }
     }
 
     fn runsecrets(&self, arguments: &[&str], input: &[u8]) -> Ran {
@@ -267,13 +264,18 @@ impl Target {
     }
 }
 
-/// Whether the `docker` that is installed is from before version 23.
-fn client_is_old() -> bool {
+/// What the `docker` that is installed is.
+fn dockers_client() -> Client {
+    demand("docker");
     let mut command = Command::new("docker");
     command.arg("--version");
     let said = ran(command, b"").ok();
     let major = said.split(' ').nth(2).and_then(|version| version.split('.').next()?.parse::<u32>().ok());
-    major.unwrap_or_else(|| panic!("no version: {said}")) < 23
+    match major.unwrap_or_else(|| panic!("no version: {said}")) {
+        ..23 => Client::Before23,
+        23..28 => Client::Before28,
+        28.. => Client::Current,
+    }
 }
 
 impl Drop for Target {

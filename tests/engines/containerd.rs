@@ -89,11 +89,33 @@ impl Containerd {
         ["root", "state"].map(|name| self.directory.path().join(name))
     }
 
+    /// The first number of its version.
+    pub(crate) fn major(&self) -> u32 {
+        let said = self.ctr_ok(&["version"]);
+        let version = said.lines().find_map(|line| line.trim().strip_prefix("Version:")).unwrap();
+        version.trim().trim_start_matches('v').split('.').next().unwrap().parse().unwrap()
+    }
+
     /// `ctr`'s answer.
     pub(crate) fn ctr(&self, arguments: &[&str]) -> Output {
+        self.ctr_by(Command::new(program("ctr", "containerd")), arguments)
+    }
+
+    /// The same where /etc/cdi is `devices`: in a mount namespace of its own, the machine's is not touched.
+    pub(crate) fn ctr_with_devices(&self, devices: &Path, arguments: &[&str]) -> Output {
+        let layers = tempfile::tempdir().unwrap();
+        let script = "set -e; mount -t tmpfs none \"$1\"; mkdir -p \"$1/upper/cdi\" \"$1/work\"; \
+                      cp \"$2\"/* \"$1/upper/cdi\"; \
+                      mount -t overlay none -o \"lowerdir=/etc,upperdir=$1/upper,workdir=$1/work\" /etc; shift 2; exec \"$@\"";
+        let mut command = Command::new("unshare");
+        command.args(["-m", "--propagation", "private", "sh", "-c", script, "sh"]).arg(layers.path()).arg(devices);
+        command.arg(program("ctr", "containerd"));
+        self.ctr_by(command, arguments)
+    }
+
+    fn ctr_by(&self, mut command: Command, arguments: &[&str]) -> Output {
         // Into files: a shim inherits the descriptors, and would keep a pipe open.
         let [out, err] = ["out", "err"].map(|_| tempfile::NamedTempFile::new().unwrap());
-        let mut command = Command::new(program("ctr", "containerd"));
         command.arg("--address").arg(self.socket()).args(["--namespace", &self.namespace]);
         command.args(arguments).stdin(Stdio::null());
         let status = command.stdout(out.reopen().unwrap()).stderr(err.reopen().unwrap()).status().unwrap();

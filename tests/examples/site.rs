@@ -84,7 +84,9 @@ impl Site {
         assert_eq!(curl(&[]).status.code(), Some(60));
         let client = ["s_client", "-connect", "localhost:443", "-CAfile", authority];
         let said = words(&visit(&program("openssl", "openssl"), &client));
-        assert!(said.contains("Verify return code: 0 (ok)") && said.contains("CN = localhost"), "{said}");
+        // Without blanks: OpenSSL 3.2 and later write none around the sign.
+        let name = said.replace(' ', "").contains("CN=localhost");
+        assert!(said.contains("Verify return code: 0 (ok)") && name, "{said}");
     }
 }
 

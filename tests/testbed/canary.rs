@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
+use memchr::memmem;
 
 /// A secret value that can be recognised anywhere.
 pub struct Canary {
@@ -44,12 +45,8 @@ impl Canary {
         &self.value
     }
 
-    /// One pass, by the first bytes of all forms: engines have many files.
     pub fn is_in(&self, bytes: &[u8]) -> bool {
-        let mut begins = [false; 256];
-        self.forms.iter().for_each(|form| begins[usize::from(form[0])] = true);
-        let mut places = bytes.iter().enumerate().filter(|&(_, &byte)| begins[usize::from(byte)]);
-        places.any(|(at, _)| self.forms.iter().any(|form| bytes[at..].starts_with(form)))
+        self.forms.iter().any(|form| memmem::find(bytes, form).is_some())
     }
 
     /// Fails if any file below `directories` holds it, or is called like it; links are not followed.

@@ -163,6 +163,12 @@ pub fn words(output: &Output) -> String {
     format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr))
 }
 
+/// Says aloud that the engine under test is too old for what the test is about; the test then holds it to its refusal.
+pub fn lacks(feature: &str) {
+    // Past libtest, which keeps what tests print to itself: `make test-matrix` reads it.
+    let _ = writeln!(std::io::stdout(), "engine lacks: {feature}");
+}
+
 /// The path of a program that a test needs; where it is missing, the test fails with the line that installs it.
 pub fn program(name: &str, package: &str) -> PathBuf {
     for directory in ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"] {

@@ -90,6 +90,12 @@ impl Podman {
         std::fs::write(self.path("hooks.d").join(name), serde_json::to_vec_pretty(&file).unwrap()).unwrap();
     }
 
+    /// The first number of its version.
+    pub fn major(&self) -> u32 {
+        let version = self.ok(&["version", "--format", "{{.Client.Version}}"]);
+        version.split('.').next().unwrap().parse().unwrap()
+    }
+
     /// A path below what is podman's.
     pub fn path(&self, below: &str) -> PathBuf {
         self.directory.path().join(below)

@@ -63,9 +63,9 @@ impl Rootfs {
         std::fs::write(self.path(below), text).unwrap();
     }
 
-    /// A path below it.
+    /// A path below it, or its own: without a slash at the end, which runc 1.1.15 takes for another directory.
     pub fn path(&self, below: &str) -> PathBuf {
-        self.root.join(below)
+        if below.is_empty() { self.root.clone() } else { self.root.join(below) }
     }
 
     /// Adds a file of this machine, at the same path.
