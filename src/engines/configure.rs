@@ -40,6 +40,10 @@ pub fn command() -> Command {
             format!("podman, crio: the directory with our hook files [default: {HOOKS_DIR}]"),
         ))
         .arg(flag("claim-from-environment", "docker: also a runtime runsecrets-env that reads RUNSECRETS_SERVICE"))
+        .arg(flag(
+            "ask",
+            "docker: also a runtime runsecrets-ask that has the agent look for a label ([docker] in its configuration)",
+        ))
         .arg(flag("as-runtime", "crio: a runtime handler in place of the hook files"))
         .after_help(
             "No engine is restarted. The old text is kept beside a file that is changed, as NAME.runsecrets.bak.",
@@ -103,6 +107,9 @@ fn wish(engine: Engine, matches: &ArgMatches) -> Result<Wish, ConfigureError> {
     if matches.get_flag("claim-from-environment") && engine != Engine::Docker {
         return refuse("--claim-from-environment", "its containers have annotations");
     }
+    if matches.get_flag("ask") && engine != Engine::Docker {
+        return refuse("--ask", "see packaging/containerd/ for a runtime class that asks");
+    }
     if matches.get_flag("as-runtime") && engine != Engine::Crio {
         return refuse("--as-runtime", "leave it out");
     }
@@ -130,6 +137,7 @@ fn wish(engine: Engine, matches: &ArgMatches) -> Result<Wish, ConfigureError> {
         hook: path("hook-path", "--hook-path")?,
         hooks_dir: path("hooks-dir", "--hooks-dir")?.unwrap_or_else(|| HOOKS_DIR.to_owned()),
         claim_from_environment: matches.get_flag("claim-from-environment"),
+        ask: matches.get_flag("ask"),
         as_runtime: matches.get_flag("as-runtime"),
     })
 }

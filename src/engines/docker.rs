@@ -1,12 +1,14 @@
-//! Docker's daemon.json: the runtime `runsecrets`, and where asked for a second one that reads the claim in a
-//! container's environment. Text in, text out.
+//! Docker's daemon.json: the runtime `runsecrets`, and where asked for one that reads the claim in a container's
+//! environment, and one that has the agent look for a label. Text in, text out.
 
 use serde_json::{Map, Value, json};
 
 use super::error::EditError;
 use super::json;
-use super::wish::{ENVIRONMENT_RUNTIME, Edited, RUNTIME, Wish, is_wrapper};
+use super::wish::{ASKING_RUNTIME, ENVIRONMENT_RUNTIME, Edited, RUNTIME, Wish, is_wrapper};
 
+/// The names of all that may be ours.
+const OURS: [&str; 3] = [RUNTIME, ENVIRONMENT_RUNTIME, ASKING_RUNTIME];
 /// The type of a runtime that has options and calls a runc.
 const RUNC_V2: &str = "io.containerd.runc.v2";
 
@@ -42,7 +44,7 @@ pub(super) fn install(text: &str, wish: &Wish) -> Result<Edited, EditError> {
 pub(super) fn uninstall(text: &str) -> Result<String, EditError> {
     let mut expected = read(text)?;
     let mut edited = text.to_owned();
-    for name in [RUNTIME, ENVIRONMENT_RUNTIME] {
+    for name in OURS {
         let Some(runtimes) = runtimes_mut(&mut expected)?.filter(|runtimes| runtimes.contains_key(name)) else {
             continue;
         };
@@ -78,14 +80,15 @@ fn wanted(
     config: &Map<String, Value>,
     wish: &Wish,
     notes: &mut Vec<String>,
-) -> Result<[(&'static str, Option<Value>); 2], EditError> {
+) -> Result<[(&'static str, Option<Value>); 3], EditError> {
     let name = config.get("default-runtime").and_then(Value::as_str).unwrap_or("runc");
     let default = config.get("runtimes").and_then(|runtimes| runtimes.get(name));
     // Where ours is the default, there is nothing to inherit from, but what it has inherited before.
     if let Some(Value::Object(own)) = default.filter(|_| name == RUNTIME) {
         let own_as_is = Some(with_wrapper(own, wish));
-        let environment = config.get("runtimes").and_then(|runtimes| runtimes.get(ENVIRONMENT_RUNTIME)).cloned();
-        return Ok([(RUNTIME, own_as_is), (ENVIRONMENT_RUNTIME, environment)]);
+        let there = |name: &str| config.get("runtimes").and_then(|runtimes| runtimes.get(name)).cloned();
+        let [_, environment, asking] = OURS.map(|name| (name, there(name)));
+        return Ok([(RUNTIME, own_as_is), environment, asking]);
     }
     let nothing = Map::new();
     let default = match default.filter(|_| !ours(name)) {
@@ -130,7 +133,8 @@ fn wanted(
         by_path(&[])
     };
     let environment = wish.claim_from_environment.then(|| by_path(&["--claim-from-environment"]));
-    Ok([(RUNTIME, Some(runtime)), (ENVIRONMENT_RUNTIME, environment)])
+    let asking = wish.ask.then(|| by_path(&["--ask"]));
+    Ok([(RUNTIME, Some(runtime)), (ENVIRONMENT_RUNTIME, environment), (ASKING_RUNTIME, asking)])
 }
 
 /// A runtime of ours as it stands, with the wrapper that is wished for.
@@ -151,7 +155,7 @@ fn not_in_use(config: &Map<String, Value>, name: &str) -> Result<(), EditError> 
 }
 
 fn ours(name: &str) -> bool {
-    [RUNTIME, ENVIRONMENT_RUNTIME].contains(&name)
+    OURS.contains(&name)
 }
 
 fn runtimes_mut(config: &mut Map<String, Value>) -> Result<Option<&mut Map<String, Value>>, EditError> {

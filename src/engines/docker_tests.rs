@@ -86,6 +86,18 @@ fn the_default_runtime_is_called_behind_the_wrapper_with_its_arguments() {
 }
 
 #[test]
+fn a_runtime_that_asks_is_there_where_it_is_asked_for() {
+    let after = round_trip("{}", &Wish { ask: true, ..wish() });
+    let config: Value = serde_json::from_str(&after).unwrap();
+    let expected = json!({"path": "/usr/bin/runsecrets-runtime", "runtimeArgs": ["--ask"]});
+    assert_eq!(config["runtimes"]["runsecrets-ask"], expected);
+    assert!(config["runtimes"].get("runsecrets-env").is_none());
+    // Not asked for any more, it goes.
+    let without: Value = serde_json::from_str(&install(&after, &wish()).unwrap().text).unwrap();
+    assert_eq!(without["runtimes"].as_object().unwrap().len(), 1);
+}
+
+#[test]
 fn the_options_of_the_default_runtime_are_inherited() {
     let before = r#"{
   "default-runtime": "own",

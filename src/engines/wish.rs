@@ -6,6 +6,8 @@ use std::path::Path;
 pub(super) const RUNTIME: &str = "runsecrets";
 /// The name of the one that also reads the claim in a container's environment.
 pub(super) const ENVIRONMENT_RUNTIME: &str = "runsecrets-env";
+/// The name of the one that has the agent judge every container, by its labels.
+pub(super) const ASKING_RUNTIME: &str = "runsecrets-ask";
 /// The annotations that our hook reads, as a pattern of Go's `path.Match`.
 pub(super) const ANNOTATIONS: &str = "io.runsecrets.*";
 /// Where the wrapper is installed.
@@ -26,6 +28,8 @@ pub(super) struct Wish {
     pub(super) hooks_dir: String,
     /// Whether Docker gets the runtime that reads the environment, too.
     pub(super) claim_from_environment: bool,
+    /// Whether Docker gets the runtime that asks the agent, too.
+    pub(super) ask: bool,
     /// Whether CRI-O gets a runtime in place of the directory.
     pub(super) as_runtime: bool,
 }
@@ -38,6 +42,7 @@ impl Default for Wish {
             hook: None,
             hooks_dir: HOOKS_DIR.to_owned(),
             claim_from_environment: false,
+            ask: false,
             as_runtime: false,
         }
     }
