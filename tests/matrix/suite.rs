@@ -53,6 +53,7 @@ pub(crate) const SUITES: &[Suite] = &[
     program("conformance", "Docker's client"),
     program("configure", "podman, containerd, Docker"),
     program("doctor", "podman"),
+    program("rootless", "runc, crun, podman"),
     Suite {
         name: "conformance-swarm",
         engines: "Docker itself",
