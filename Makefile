@@ -26,9 +26,12 @@ test: deps           ## install what the tests need, then run them all (root)
 	$(MAKE) hook
 	RUNSECRETS_TEST_HOOK=$(abspath $(HOOK)) $(CARGO) test --locked --no-fail-fast
 test-matrix: hook    ## run the end-to-end tests on the engines of Debian 12, 13 and forky, and print a table (root)
+	.ci/deps mmdebstrap python3-venv
 	mkdir -p $(MATRIX_DIR)
+	/usr/bin/python3 -m venv $(MATRIX_DIR)/pip
+	$(MATRIX_DIR)/pip/bin/pip download --quiet --no-deps --require-hashes -r tests/compose/requirements.txt -d $(MATRIX_DIR)/wheels
 	$(CARGO) test --locked --no-run --message-format=json-render-diagnostics > $(MATRIX_DIR)/programs.json
-	RUNSECRETS_TEST_HOOK=$(abspath $(HOOK)) MATRIX_DIR=$(abspath $(MATRIX_DIR)) \
+	RUNSECRETS_TEST_HOOK=$(abspath $(HOOK)) MATRIX_DIR=$(abspath $(MATRIX_DIR)) PIP_NO_INDEX=1 PIP_FIND_LINKS=$(abspath $(MATRIX_DIR))/wheels \
 		MATRIX_PROGRAMS=$(abspath $(MATRIX_DIR))/programs.json $(CARGO) test --locked --test matrix
 check: hook          ## format, lints, documentation, licences and advisories
 	$(CARGO) fmt --check

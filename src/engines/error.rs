@@ -22,6 +22,8 @@ pub(super) enum EditError {
     },
     /// A version of containerd's configuration that is not known here.
     Version(String),
+    /// A version that the containerd of this machine takes no plugins' settings from.
+    Outdated,
     /// The default runtime is one that our wrapper cannot stand for.
     DefaultRuntime {
         /// Its name.
@@ -57,6 +59,9 @@ impl fmt::Display for EditError {
                     "version {version} of this configuration is not known here; add the runtime by hand (see the README)"
                 )
             }
+            Self::Outdated => f.write_str(
+                "containerd 2 takes nothing of its plugins' tables from a file of version 1, and does not say so; write what `containerd config migrate` prints in its place first",
+            ),
             Self::DefaultRuntime { name, kind } => write!(
                 f,
                 "the default runtime {name} is of the type {kind}, which calls no runc: its options cannot be taken over; name a runtime of io.containerd.runc.v2 as the default, or add ours by hand"

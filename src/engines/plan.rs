@@ -107,9 +107,12 @@ fn plan_containerd(task: &Task) -> Result<Plan, ConfigureError> {
     }
     let version = installed_version(Engine::Containerd, task.root);
     let at_least = |first| version.is_some_and(|found| found >= first);
+    let format = containerd::format(main.text()).map_err(in_file(&path))?;
+    if format == 1 && at_least(CONTAINERD_2) && !containerd::is_blank(main.text()) {
+        return Err(in_file(&path)(EditError::Outdated));
+    }
     if task.config.is_none() && at_least(CONTAINERD_MERGES) && takes_drop_ins(main.text()).map_err(in_file(&path))? {
         let file = Original::read(&drop_in)?;
-        let format = containerd::format(main.text()).map_err(in_file(&path))?;
         let edited =
             containerd::install(file.text(), Some(main.text()), format, task.wish).map_err(in_file(&drop_in))?;
         let after = headed(file.text(), edited.text);

@@ -194,3 +194,17 @@ fn what_is_not_installed_is_said() {
     assert!(said(Engine::Docker).contains("/usr/bin/runsecrets-runtime is not there"));
     assert!(said(Engine::Podman).contains("/usr/share/runsecrets/hooks.d is not there"));
 }
+
+#[test]
+fn a_file_that_containerd_2_takes_nothing_from_is_refused() {
+    let old = "[plugins.cri]\n  sandbox_image = \"pause\"\n";
+    for (version, refused) in [("v2.1.9", true), ("1.6.20", false)] {
+        let machine = Machine::with_containerd(version, old);
+        let applied = machine.apply(Engine::Containerd, false, &Wish::default());
+        assert_eq!(applied.is_err(), refused, "{version}");
+        if let Err(error) = applied {
+            assert!(error.to_string().contains("containerd config migrate"), "{error}");
+            assert_eq!(machine.files()[0].1, old);
+        }
+    }
+}

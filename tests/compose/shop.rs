@@ -142,7 +142,6 @@ pub(crate) fn podman_compose() -> std::path::PathBuf {
         return program_file;
     }
     let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/compose/requirements.txt");
-    let python = program("python3", "python3-venv python3-yaml python3-dotenv");
     let pip = at.join("bin/pip");
     let steps = [
         Command::new(python).args(["-m", "venv", "--clear", "--system-site-packages"]).arg(&at).output(),
