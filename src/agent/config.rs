@@ -125,6 +125,9 @@ pub struct Delivery {
     pub size_limit: Option<Bounded<65_536, 268_435_456>>,
     /// Whether a file system that the kernel may swap is better than none. Default false.
     pub allow_swap: bool,
+    /// Whether containers get the directory `/run/secrets/..current`, in which secrets that are changed together are of one
+    /// time. Default false.
+    pub generations: bool,
     /// Which file system holds the secrets. Default `auto`.
     pub filesystem: Filesystem,
 }

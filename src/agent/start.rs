@@ -142,6 +142,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let events = Arc::new(Events::default());
     let settings = delivery::Settings {
         size_limit: config.delivery.size_limit.map(Bounded::get),
+        generations: config.delivery.generations,
         filesystems: config.delivery.filesystems(),
         docker: Docker::new(config.docker.socket.clone()),
         users: UserLimits { containers: config.rootless.containers.count(), bytes: config.rootless.bytes.get() },

@@ -115,12 +115,9 @@ pub(super) enum SecretCommand {
 pub(super) struct SecretUpdate {
     #[command(flatten)]
     pub(super) live: Live,
-    /// Name, id or beginning of the id
-    #[arg(value_name = "SECRET")]
-    pub(super) reference: String,
-    /// The file with the value, or - for standard input
-    #[arg(value_name = "FILE|-")]
-    pub(super) file: PathBuf,
+    /// Name, id or beginning of the id, and the file with the value, or - for standard input; several pairs change together
+    #[arg(value_name = "SECRET FILE|-", required = true, num_args = 2..)]
+    pub(super) pairs: Vec<OsString>,
 }
 
 /// `secret rollback`.

@@ -70,24 +70,57 @@ pub(super) fn read_all(
     Ok(value)
 }
 
-/// The JSON object `head` (serialised, with its closing brace) with the value as one more field `Data`, in base64.
+/// The JSON object `head` (serialised, with its closing brace and at least one field) with the value as one more field
+/// `Data`, in base64.
 ///
 /// The buffer never grows, so there is one copy; the program's allocator wipes it when it is freed.
 pub(super) fn body_with_value(head: &[u8], value: Option<&SecretBytes>) -> Vec<u8> {
     let Some(value) = value else { return head.to_vec() };
     let open = head.strip_suffix(b"}").unwrap_or(head);
-    let length = base64::encoded_len(value.len(), true).unwrap_or(0);
-    let mut body = vec![0; open.len() + FIELD.len() + length + 2];
-    let (front, rest) = body.split_at_mut(open.len());
-    front.copy_from_slice(open);
-    let (field, rest) = rest.split_at_mut(FIELD.len());
-    field.copy_from_slice(FIELD);
-    let written = STANDARD.encode_slice(value.expose(), rest).unwrap_or(0);
-    debug_assert_eq!(written, length);
-    rest[length..].copy_from_slice(b"\"}");
+    let mut body = Vec::with_capacity(open.len() + FIELD.len() + encoded_length(value) + 2);
+    body.extend_from_slice(open);
+    body.extend_from_slice(FIELD);
+    encode(value, &mut body);
+    body.extend_from_slice(b"\"}");
     body
 }
 
+/// The same with several values, as a field `Secrets` of objects with `Name` and `Data`.
+pub(super) fn body_with_values(head: &[u8], values: &[(&str, SecretBytes)]) -> Vec<u8> {
+    let open = head.strip_suffix(b"}").unwrap_or(head);
+    let names: Vec<String> = values.iter().map(|(name, _)| serde_json::to_string(name).unwrap_or_default()).collect();
+    let members = names.iter().zip(values).map(|(name, (_, value))| MEMBER.len() + name.len() + encoded_length(value));
+    let length = open.len() + LIST.len() + members.map(|member| member + FIELD.len() + 3).sum::<usize>() + 2;
+    let mut body = Vec::with_capacity(length);
+    body.extend_from_slice(open);
+    body.extend_from_slice(LIST);
+    for (number, (name, (_, value))) in names.iter().zip(values).enumerate() {
+        body.extend_from_slice(if number == 0 { b"" } else { b"," });
+        body.extend_from_slice(MEMBER);
+        body.extend_from_slice(name.as_bytes());
+        body.extend_from_slice(FIELD);
+        encode(value, &mut body);
+        body.extend_from_slice(b"\"}");
+    }
+    body.extend_from_slice(b"]}");
+    debug_assert!(body.len() <= length);
+    body
+}
+
+fn encoded_length(value: &SecretBytes) -> usize {
+    base64::encoded_len(value.len(), true).unwrap_or(0)
+}
+
+/// Appends `value` in base64; there is room for it.
+fn encode(value: &SecretBytes, body: &mut Vec<u8>) {
+    let (start, length) = (body.len(), encoded_length(value));
+    body.resize(start + length, 0);
+    let written = STANDARD.encode_slice(value.expose(), &mut body[start..]).unwrap_or(0);
+    debug_assert_eq!(written, length);
+}
+
+const LIST: &[u8] = b",\"Secrets\":[";
+const MEMBER: &[u8] = b"{\"Name\":";
 const FIELD: &[u8] = b",\"Data\":\"";
 
 #[cfg(test)]
@@ -125,5 +158,9 @@ mod tests {
             assert_eq!(body.len(), body.capacity());
         }
         assert_eq!(body_with_value(b"{}", None), b"{}");
+        let value = |text: &str| SecretBytes::take_from(&mut text.as_bytes().to_vec()).unwrap();
+        let body = body_with_values(br#"{"Live":true}"#, &[("n\"", value("a")), ("m", value("ab"))]);
+        let text = r#"{"Live":true,"Secrets":[{"Name":"n\"","Data":"YQ=="},{"Name":"m","Data":"YWI="}]}"#;
+        assert_eq!(body, text.as_bytes());
     }
 }

@@ -1,5 +1,8 @@
 //! `runsecrets secret update|rollback|history`: new values for secrets that are there, also in containers that run.
 
+use std::ffi::OsString;
+use std::path::Path;
+
 use super::args::{SecretHistory, SecretRollback, SecretUpdate};
 use super::client::Agent;
 use super::error::CliError;
@@ -28,11 +31,35 @@ const SECRETS: &str = "/runsecrets/v1/secrets/";
 /// `secret update`.
 pub(super) fn update(arguments: &SecretUpdate, agent: &Agent, report: &mut Report) -> Result<(), CliError> {
     input::protect()?;
-    let path = path("secret", SECRETS, &arguments.reference)?;
-    let value = input::read(&arguments.file)?;
-    let answer = give(agent, &path, value, arguments.live.live)?;
-    report.line(&arguments.reference);
+    let pairs = pairs(&arguments.pairs)?;
+    let live = arguments.live.live;
+    let answer = match pairs.as_slice() {
+        [(reference, file)] => give(agent, &path("secret", SECRETS, reference)?, input::read(file)?, live)?,
+        several => {
+            let values = several.iter().map(|(reference, file)| Ok((*reference, input::read(file)?)));
+            let values = values.collect::<Result<Vec<_>, CliError>>()?;
+            let body = input::body_with_values(format!("{{\"Live\":{live}}}").as_bytes(), &values);
+            drop(values);
+            agent.post("/runsecrets/v1/secrets/update", body)?
+        }
+    };
+    pairs.iter().for_each(|(reference, _)| report.line(reference));
     all_changed(&answer)
+}
+
+/// Names and files in turn.
+fn pairs(words: &[OsString]) -> Result<Vec<(&str, &Path)>, CliError> {
+    let (pairs, rest) = words.as_chunks::<2>();
+    if !rest.is_empty() {
+        return Err(CliError::FileMissing);
+    }
+    pairs
+        .iter()
+        .map(|[reference, file]| {
+            let reference = reference.to_str().ok_or(CliError::NoSuch { kind: "secret" })?;
+            Ok((reference, Path::new(file)))
+        })
+        .collect()
 }
 
 /// Gives the secret at `path` a new value; what the agent says of the containers that have it.

@@ -38,6 +38,7 @@ pub(crate) const SUITES: &[Suite] = &[
     program("wrapper", "runc, crun"),
     program("rotation", "runc, crun"),
     program("grants", "runc, crun"),
+    program("groups", "runc, crun"),
     program("examples", "runc, crun"),
     program("podman", "podman"),
     program("cdi", "podman"),

@@ -29,6 +29,8 @@ pub enum ApiError {
     DataEncoding,
     /// A value of no bytes, or of too many.
     DataSize,
+    /// More secrets are to be updated together than may be.
+    GroupTooLarge(usize),
     /// A driver with this name was asked for: there are none.
     Driver(String),
     /// A driver without a name was asked for.
@@ -106,6 +108,9 @@ impl fmt::Display for ApiError {
             Self::BodyBroken => write!(f, "the request body is not complete"),
             Self::Catalog(error) => error.fmt(f),
             Self::DataEncoding => write!(f, "the secret's Data is not base64"),
+            Self::GroupTooLarge(most) => {
+                write!(f, "at most {most} secrets are updated together; do it in several steps")
+            }
             Self::DataSize => write!(f, "secret data must be larger than 0 and less than 512000 bytes"),
             Self::Driver(name) => write!(f, "plugin \"{}\" not found", escaped(name)),
             Self::DriverName => write!(f, "secret driver must have a name"),

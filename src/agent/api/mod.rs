@@ -117,6 +117,7 @@ impl Api {
             ("POST", ["secrets", reference, "update"]) => secrets::relabel(self, reference, call).await,
 
             ("POST", ["runsecrets", "v1", "secrets", "prune"]) => secrets::prune(self, call).await,
+            ("POST", ["runsecrets", "v1", "secrets", "update"]) => versions::update_group(self, call).await,
             ("POST", ["runsecrets", "v1", "secrets", reference, "update"]) => {
                 versions::update(self, reference, call).await
             }

@@ -9,7 +9,7 @@ use super::answer::Answer;
 use super::body::{self, Text};
 use super::error::ApiError;
 use super::{Api, Call};
-use crate::agent::catalog::{Catalog, CatalogError};
+use crate::agent::catalog::{Catalog, CatalogError, NewValue};
 use crate::agent::clock::{now, rfc3339};
 use crate::agent::delivery::{Deliveries, Outcome, Scope};
 use crate::agent::events::Kind;
@@ -26,6 +26,29 @@ struct UpdateForm<'a> {
     #[serde(borrow, default)]
     data: Text<'a>,
 }
+
+/// The body of an update of several secrets.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct GroupForm<'a> {
+    #[serde(default = "yes")]
+    live: bool,
+    #[serde(borrow)]
+    secrets: Vec<Member<'a>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase", deny_unknown_fields)]
+struct Member<'a> {
+    /// Its name or id.
+    name: String,
+    /// The value, in base64.
+    #[serde(borrow, default)]
+    data: Text<'a>,
+}
+
+/// The most secrets that are updated together: each value is in locked memory until all are stored.
+const MAX_GROUP: usize = 16;
 
 /// The body of a rollback.
 #[derive(Deserialize)]
@@ -58,7 +81,7 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
             let (value, live) = (body::value(data)?, form.live);
             drop(form);
             drop(body);
-            let scope = Scope::Secret(catalog.secret(&reference)?.id);
+            let scope = Scope::Secrets(vec![catalog.secret(&reference)?.id]);
             changed(&deliveries, catalog, live.then_some(&scope), || {
                 catalog.update_secret(&reference, index, value, keep, now())
             })
@@ -68,6 +91,39 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
     Ok(answer(&secret, &rotated).closing())
 }
 
+/// `POST /runsecrets/v1/secrets/update` `{"Secrets":[{"Name","Data"}],"Live"}`: all of them or none, in one step where a
+/// container has a generation directory.
+pub(super) async fn update_group(api: &Api, call: Call) -> Result<Answer, ApiError> {
+    let (peer, keep) = (call.peer, api.kept_versions);
+    let body = call.body(body::MAX_VALUE_BODY).await?;
+    let deliveries = api.deliveries.clone();
+    let (secrets, outcomes) = api
+        .blocking(move |catalog| {
+            let form: GroupForm<'_> = serde_json::from_slice(&body)?;
+            if form.secrets.len() > MAX_GROUP {
+                return Err(ApiError::GroupTooLarge(MAX_GROUP));
+            }
+            let mut news = Vec::with_capacity(form.secrets.len());
+            for member in &form.secrets {
+                let data = member.data.0.as_deref().filter(|text| !text.is_empty()).ok_or(ApiError::DataSize)?;
+                news.push(NewValue { reference: member.name.clone(), index: None, value: body::value(data)? });
+            }
+            let live = form.live;
+            drop(form);
+            drop(body);
+            let ids = news.iter().map(|new| Ok(catalog.secret(&new.reference)?.id)).collect::<Result<_, ApiError>>()?;
+            changed(&deliveries, catalog, live.then_some(&Scope::Secrets(ids)), || {
+                catalog.update_secrets(news, keep, now())
+            })
+        })
+        .await?;
+    for secret in &secrets {
+        api.note(Kind::Secret, "update", peer, secret.id.as_str(), secret.name.as_str());
+    }
+    let versions: Vec<Value> = secrets.iter().map(|secret| json!({"ID": secret.id, "Name": secret.name})).collect();
+    Ok(Answer::json(StatusCode::OK, &json!({ "Secrets": versions, "Containers": outcomes })).closing())
+}
+
 /// `POST /runsecrets/v1/secrets/{ref}/rollback` `{"To","Live"}`.
 pub(super) async fn rollback(api: &Api, reference: &str, call: Call) -> Result<Answer, ApiError> {
     let (reference, peer, keep) = (reference.to_owned(), call.peer, api.kept_versions);
@@ -75,7 +131,7 @@ pub(super) async fn rollback(api: &Api, reference: &str, call: Call) -> Result<A
     let deliveries = api.deliveries.clone();
     let (secret, rotated) = api
         .blocking(move |catalog| {
-            let scope = Scope::Secret(catalog.secret(&reference)?.id);
+            let scope = Scope::Secrets(vec![catalog.secret(&reference)?.id]);
             changed(&deliveries, catalog, form.live.then_some(&scope), || {
                 catalog.roll_back_secret(&reference, form.to, keep, now())
             })

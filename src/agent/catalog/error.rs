@@ -77,6 +77,8 @@ pub enum CatalogError {
     LabelsOnly,
     /// The update names another version than the current one.
     OutOfSequence,
+    /// One secret is given two values.
+    Twice(SecretName),
     /// The version to roll back to is not there, or is the current one.
     NoVersion {
         /// The secret.
@@ -115,9 +117,12 @@ impl CatalogError {
             Self::NotFound { .. } | Self::NoVersion { .. } => Status::NotFound,
             Self::Ambiguous { .. } => Status::Ambiguous,
             Self::Exists { .. } => Status::Conflict,
-            Self::Size | Self::LabelsOnly | Self::SourcesMissing(_) | Self::NotGranted { .. } | Self::Model(_) => {
-                Status::Invalid
-            }
+            Self::Size
+            | Self::Twice(_)
+            | Self::LabelsOnly
+            | Self::SourcesMissing(_)
+            | Self::NotGranted { .. }
+            | Self::Model(_) => Status::Invalid,
             Self::OutOfSequence => Status::OutOfSequence,
             Self::InUse { .. } => Status::InUse,
             Self::Seal(SealError::Encoding | SealError::NotGranted) => Status::Invalid,
@@ -146,6 +151,7 @@ impl fmt::Display for CatalogError {
             Self::Exists { sort, name } => write!(f, "{sort} {name} already exists"),
             Self::Size => write!(f, "secret data must be larger than 0 and less than 512000 bytes"),
             Self::LabelsOnly => write!(f, "only updates to Labels are allowed"),
+            Self::Twice(secret) => write!(f, "secret '{secret}' is named twice; give it one value"),
             Self::OutOfSequence => write!(f, "update out of sequence"),
             Self::NoVersion { secret, number: Some(number) } => {
                 write!(f, "secret '{secret}' has no earlier version {number}; see `runsecrets secret history {secret}`")

@@ -22,6 +22,7 @@ use crate::model::{SecretInfo, Service};
 use crate::seal::RootKey;
 use crate::store::Store;
 
+pub use self::versions::New as NewValue;
 pub use change::{NewService, ServiceChange};
 pub use error::{CatalogError, Sort, Status};
 

@@ -8,6 +8,16 @@ use crate::model::{SecretInfo, SecretVersion, Timestamp};
 use crate::seal::{Kind, reseal_value, seal_value};
 use crate::secret::{MAX_VALUE, SecretBytes};
 
+/// A new value for a secret.
+pub struct New {
+    /// The secret: its id, name, or the beginning of its id.
+    pub reference: String,
+    /// The version of its description that the caller has seen, if that must still be so.
+    pub index: Option<u64>,
+    /// The value.
+    pub value: SecretBytes,
+}
+
 impl Catalog {
     /// Makes `value` the current one, as a version of its own; the last `keep` versions stay, the current one among them.
     /// A value that is the current one already makes no version.
@@ -31,26 +41,49 @@ impl Catalog {
         keep: usize,
         now: Timestamp,
     ) -> Result<SecretInfo, CatalogError> {
-        if !(1..=MAX_VALUE).contains(&value.len()) {
+        let news = vec![New { reference: reference.to_owned(), index, value }];
+        let mut changed = self.update_secrets(news, keep, now)?;
+        changed.pop().ok_or(CatalogError::Size)
+    }
+
+    /// The same for several secrets, in one commit: all of them, or none.
+    ///
+    /// # Errors
+    /// As [`Catalog::update_secret`], for the first of them; [`Status::Invalid`](super::Status::Invalid) when one is named twice.
+    pub fn update_secrets(&self, news: Vec<New>, keep: usize, now: Timestamp) -> Result<Vec<SecretInfo>, CatalogError> {
+        if news.iter().any(|new| !(1..=MAX_VALUE).contains(&new.value.len())) {
             return Err(CatalogError::Size);
         }
         let _turn = self.turn();
-        let secret = self.secret(reference)?;
-        if index.is_some_and(|index| index != secret.index) {
-            return Err(CatalogError::OutOfSequence);
-        }
-        if self.holds(&secret, &value)? {
-            return Ok(secret);
-        }
-        let version = SecretVersion { number: next(&secret), size: value.len(), created: now, from: None };
         let mut writing = self.begin(|_| Ok(()))?;
-        let data_key = version_key(Kind::DataKey, &secret.id, version.number);
-        let sealed = version_key(Kind::Value, &secret.id, version.number);
-        let serial = writing.serial();
-        let (wrapped, value) = seal_value(&self.ledger.keys, data_key.as_bytes(), sealed.as_bytes(), serial, value)?;
-        writing.put(data_key, wrapped);
-        writing.put(sealed, value);
-        self.put_version(writing, secret, version, keep, now)
+        let mut secrets: Vec<SecretInfo> = Vec::with_capacity(news.len());
+        let mut changed = Vec::with_capacity(news.len());
+        for New { reference, index, value } in news {
+            let mut secret = self.secret(&reference)?;
+            if index.is_some_and(|index| index != secret.index) {
+                return Err(CatalogError::OutOfSequence);
+            }
+            if secrets.iter().any(|other| other.id == secret.id) {
+                return Err(CatalogError::Twice(secret.name));
+            }
+            if !self.holds(&secret, &value)? {
+                let version = SecretVersion { number: next(&secret), size: value.len(), created: now, from: None };
+                let data_key = version_key(Kind::DataKey, &secret.id, version.number);
+                let sealed = version_key(Kind::Value, &secret.id, version.number);
+                let serial = writing.serial();
+                let (wrapped, value) =
+                    seal_value(&self.ledger.keys, data_key.as_bytes(), sealed.as_bytes(), serial, value)?;
+                writing.put(data_key, wrapped);
+                writing.put(sealed, value);
+                self.put_version(&mut writing, &mut secret, version, keep, now)?;
+                changed.push(secret.clone());
+            }
+            secrets.push(secret);
+        }
+        if !changed.is_empty() {
+            self.commit(writing, |index| changed.into_iter().for_each(|secret| index.secrets.put(secret)))?;
+        }
+        Ok(secrets)
     }
 
     /// Makes the value of version `to` (none: of the one before the current) the current one again, as a version of its own:
@@ -67,7 +100,7 @@ impl Catalog {
         now: Timestamp,
     ) -> Result<SecretInfo, CatalogError> {
         let _turn = self.turn();
-        let secret = self.secret(reference)?;
+        let mut secret = self.secret(reference)?;
         let earlier = secret.versions.split_last().map_or(&[][..], |(_, earlier)| earlier);
         let wanted = match to {
             Some(number) => earlier.iter().find(|version| version.number == number),
@@ -89,18 +122,20 @@ impl Catalog {
         )?;
         writing.put(data_key, wrapped);
         writing.put(sealed, value);
-        self.put_version(writing, secret, version, keep, now)
+        self.put_version(&mut writing, &mut secret, version, keep, now)?;
+        self.commit(writing, |index| index.secrets.put(secret.clone()))?;
+        Ok(secret)
     }
 
-    /// Commits `version`, whose records are in `writing`, and erases those that are too many by then.
+    /// Makes `version`, whose records are in `writing`, the current one, and erases those that are too many by then.
     fn put_version(
         &self,
-        mut writing: Writing,
-        mut secret: SecretInfo,
+        writing: &mut Writing,
+        secret: &mut SecretInfo,
         version: SecretVersion,
         keep: usize,
         now: Timestamp,
-    ) -> Result<SecretInfo, CatalogError> {
+    ) -> Result<(), CatalogError> {
         secret.versions.push(version);
         let surplus = secret.versions.len().saturating_sub(keep.max(1));
         for old in secret.versions.drain(..surplus) {
@@ -109,9 +144,7 @@ impl Catalog {
         }
         secret.updated = now;
         secret.index = writing.serial();
-        self.ledger.describe_secret(&mut writing, &secret)?;
-        self.commit(writing, |index| index.secrets.put(secret.clone()))?;
-        Ok(secret)
+        Ok(self.ledger.describe_secret(writing, secret)?)
     }
 }
 

@@ -110,6 +110,7 @@ impl Deliveries {
             maps: &maps,
             layout: &surroundings.layout,
             mounts: &surroundings.mounts,
+            generations: self.generations,
         })?;
         if plan.mounts.is_empty() {
             return Ok(channel.send(&AgentReply::Nothing, &[])?);
@@ -136,6 +137,7 @@ impl Deliveries {
             writable: Writable::root(filled.root),
             mounts: plan.mounts.iter().map(|(mount, _)| mount.clone()).collect(),
             made: Vec::new(),
+            generations: self.generations,
         };
         let container = Filling { deliveries: self, container: Some(container) };
         container.record()?;
@@ -173,7 +175,7 @@ impl Deliveries {
             let info = catalog.secret(grant.source.as_str())?;
             sizes.push(info.current().map_or(0, |version| version.size));
         }
-        let room = Room::of(grants, &sizes);
+        let room = Room::of(grants, &sizes, self.generations);
         match self.size_limit {
             Some(allowed) if room.bytes > allowed => Err(DeliverError::TooLarge { needed: room.bytes, allowed }.into()),
             _ => Ok(room),

@@ -63,6 +63,8 @@ pub(super) struct Container {
     /// What the container shows of it.
     pub(super) mounts: Vec<Mount>,
     pub(super) made: Vec<MadePoint>,
+    /// Whether it has a generation directory.
+    pub(super) generations: bool,
 }
 
 impl Held {

@@ -6,13 +6,13 @@ use std::sync::PoisonError;
 use serde::Serialize;
 
 use crate::agent::catalog::{Catalog, CatalogError, Status};
-use crate::agent::clock;
 use crate::deliver::DeliverError;
 use crate::deliver::linux::{PlannedFile, Running};
 use crate::model::{ContainerId, Grant, Id, Target};
 use crate::policy::{Authorized, Refusal, renew};
 
 use super::held::{Container, Held, Key};
+use super::put::delivered;
 use super::record::{Record, Scope};
 use super::{Delivered, Deliveries, DeliveryError};
 
@@ -80,8 +80,18 @@ impl Deliveries {
         let Some((mut container, place)) = self.take_to_change(key) else { return Vec::new() };
         let outcomes = match scope {
             _ if !scope.concerns(&container.delivery) => Vec::new(),
-            Scope::Secret(id) => self.rotate(catalog, &mut container, id),
-            Scope::Service(_) => self.regrant(catalog, &mut container),
+            Scope::Secrets(ids) => self.rotate(catalog, &mut container, ids),
+            Scope::Service(_) => {
+                let outcomes = self.regrant(catalog, &mut container);
+                // What was granted or revoked is in the current generation, and is in it no more.
+                if container.generations
+                    && outcomes.iter().any(|it| it.action != "rotate")
+                    && let Err(error) = self.flip(&mut container, &[])
+                {
+                    tracing::error!(container = %container.delivery.id, "{error}");
+                }
+                outcomes
+            }
         };
         let (pid, started) = (container.process.pid(), container.started);
         let record = place.fill(*container);
@@ -102,24 +112,20 @@ impl Deliveries {
         outcomes
     }
 
-    /// Gives `container` the current version of the secret `id`, wherever it has it and is still granted it.
-    fn rotate(&self, catalog: &Catalog, container: &mut Container, id: &Id) -> Vec<Outcome> {
+    /// Gives `container` the current versions of the secrets `ids`, wherever it has them and is still granted them.
+    fn rotate(&self, catalog: &Catalog, container: &mut Container, ids: &[Id]) -> Vec<Outcome> {
         // The service is gone: what the container has stays as it is.
         let Ok(authorized) = self.renewed(catalog, container) else { return Vec::new() };
-        let mut outcomes = Vec::new();
-        for index in 0..container.delivery.secrets.len() {
-            let held = &container.delivery.secrets[index];
-            if held.id != *id {
-                continue;
-            }
+        let mut wanted = Vec::new();
+        for (index, held) in container.delivery.secrets.iter().enumerate() {
             let granted = |grant: &&Grant| grant.source == held.name && grant.target == held.target;
-            let Some(grant) = authorized.grants().as_slice().iter().find(granted) else { continue };
-            let file = container.files[index].clone();
-            if let Some(done) = self.put(catalog, &authorized, grant, container, index, file).transpose() {
-                outcomes.push(outcome(container, &grant.target, "rotate", done));
+            if let Some(grant) = authorized.grants().as_slice().iter().find(granted)
+                && ids.contains(&held.id)
+            {
+                wanted.push((index, grant, container.files[index].clone()));
             }
         }
-        outcomes
+        self.put_all(catalog, &authorized, container, wanted)
     }
 
     /// Gives `container` what its service grants now, and takes what it does not.
@@ -159,34 +165,28 @@ impl Deliveries {
                 return outcomes;
             }
         };
+        let mut wanted = Vec::new();
+        let mut added = Vec::new();
         for file in &change.plan.files {
             let Some(grant) = granted.get(file.grant) else { continue };
             match container.index_of(&grant.target) {
                 Some(index) => {
-                    let file = PlannedFile { path: container.files[index].path.clone(), ..file.clone() };
-                    if let Some(done) = self.put(catalog, authorized, grant, container, index, file).transpose() {
-                        outcomes.push(outcome(container, &grant.target, "rotate", done));
-                    }
+                    let path = container.files[index].path.clone();
+                    wanted.push((index, grant, PlannedFile { path, ..file.clone() }));
                 }
-                None => {
-                    let done = catalog.open_value(authorized, grant).map_err(DeliveryError::from).and_then(
-                        |(info, version, value)| {
-                            container.running(self).add(&change, file, grant.target.as_str(), &value)?;
-                            let (id, name, target) = (info.id, info.name, grant.target.clone());
-                            container.delivery.secrets.push(Delivered {
-                                id,
-                                name,
-                                version,
-                                target,
-                                since: clock::now(),
-                            });
-                            container.files.push(file.clone());
-                            self.records.write(&Record::of(container))
-                        },
-                    );
-                    outcomes.push(outcome(container, &grant.target, "grant", done));
-                }
+                None => added.push((grant, file)),
             }
+        }
+        outcomes.extend(self.put_all(catalog, authorized, container, wanted));
+        for (grant, file) in added {
+            let opened = catalog.open_value(authorized, grant).map_err(DeliveryError::from);
+            let done = opened.and_then(|(info, version, value)| {
+                container.running(self).add(&change, file, grant.target.as_str(), &value)?;
+                container.delivery.secrets.push(delivered(info, version, grant));
+                container.files.push(file.clone());
+                self.records.write(&Record::of(container))
+            });
+            outcomes.push(outcome(container, &grant.target, "grant", done));
         }
         outcomes
     }
@@ -194,17 +194,14 @@ impl Deliveries {
     /// The same for a user's container, into which we do not go: what it has is brought up to date, what it has not comes
     /// with its next start.
     fn regrant_of_user(&self, catalog: &Catalog, container: &mut Container, authorized: &Authorized) -> Vec<Outcome> {
-        let mut outcomes = Vec::new();
+        let (mut wanted, mut outcomes) = (Vec::new(), Vec::new());
         for grant in authorized.grants().as_slice() {
-            let (action, done) = match container.index_of(&grant.target) {
-                None => ("grant", Some(Err(DeliverError::NextStart.into()))),
-                Some(index) => {
-                    let file = container.files[index].clone();
-                    ("rotate", self.put(catalog, authorized, grant, container, index, file).transpose())
-                }
-            };
-            outcomes.extend(done.map(|done| outcome(container, &grant.target, action, done)));
+            match container.index_of(&grant.target) {
+                None => outcomes.push(outcome(container, &grant.target, "grant", Err(DeliverError::NextStart.into()))),
+                Some(index) => wanted.push((index, grant, container.files[index].clone())),
+            }
         }
+        outcomes.extend(self.put_all(catalog, authorized, container, wanted));
         outcomes
     }
 
@@ -238,38 +235,14 @@ impl Deliveries {
         })?;
         Ok(renew(held.uid, &held.id, (&held.service_id, &held.service), &service)?)
     }
-
-    /// Puts the current version of `grant`'s secret in place of the container's `index`, as `file` says, unless it is there.
-    fn put(
-        &self,
-        catalog: &Catalog,
-        authorized: &Authorized,
-        grant: &Grant,
-        container: &mut Container,
-        index: usize,
-        file: PlannedFile,
-    ) -> Result<Option<()>, DeliveryError> {
-        let current = catalog.secret(grant.source.as_str())?;
-        let (held, stands) = (&container.delivery.secrets[index], &container.files[index]);
-        let same_version = current.current().is_some_and(|version| version.number == held.version);
-        let same_owner = (stands.uid, stands.gid, stands.mode) == (file.uid, file.gid, file.mode);
-        if current.id == held.id && same_version && same_owner {
-            return Ok(None);
-        }
-        let (info, version, value) = catalog.open_value(authorized, grant)?;
-        let old = container.running(self).replace(&file, grant.target.as_str(), &value)?;
-        drop(value);
-        self.superseded.put(container.process.pid(), container.started, old);
-        let (id, name, target) = (info.id, info.name, grant.target.clone());
-        container.delivery.secrets[index] = Delivered { id, name, version, target, since: clock::now() };
-        container.files[index] = file;
-        // On record before the next one: an agent that is killed here leaves a record that is true, or one file behind.
-        self.records.write(&Record::of(container))?;
-        Ok(Some(()))
-    }
 }
 
-fn outcome(container: &Container, target: &Target, action: &'static str, done: Result<(), DeliveryError>) -> Outcome {
+pub(super) fn outcome(
+    container: &Container,
+    target: &Target,
+    action: &'static str,
+    done: Result<(), DeliveryError>,
+) -> Outcome {
     let failure = done.err().map(|error| error.to_string());
     Outcome { container: container.delivery.id.clone(), target: target.clone(), action, failure }
 }
@@ -279,7 +252,7 @@ impl Container {
         self.delivery.secrets.iter().position(|held| held.target == *target)
     }
 
-    fn running<'c>(&'c mut self, deliveries: &'c Deliveries) -> Running<'c> {
+    pub(super) fn running<'c>(&'c mut self, deliveries: &'c Deliveries) -> Running<'c> {
         Running {
             process: &self.process,
             writable: &mut self.writable,
@@ -290,6 +263,7 @@ impl Container {
             stage: &deliveries.stage,
             size_limit: deliveries.size_limit,
             may_enter: self.delivery.uid == 0,
+            generations: self.generations,
         }
     }
 }

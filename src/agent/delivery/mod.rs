@@ -9,6 +9,7 @@
 //! | `selectors` | which service an engine's annotations make of it |
 //! | `held` | the containers that hold secrets, and what is left of those that did |
 //! | `live` | changes to containers that run |
+//! | `put` | new values in places that a container has |
 //! | `superseded` | the old one, while somebody may still be reading it |
 //! | `record` | the same on disk, without values, so that a new agent knows them |
 //! | `reaper` | a container's process ends: scrub |
@@ -23,6 +24,7 @@ mod gone;
 mod held;
 mod identity;
 mod live;
+mod put;
 mod reaper;
 mod record;
 mod selectors;
@@ -102,6 +104,8 @@ pub struct Delivered {
 pub struct Settings {
     /// Bytes of RAM that one container may have; none: as many as its secrets need.
     pub size_limit: Option<u64>,
+    /// Whether containers get a generation directory.
+    pub generations: bool,
     /// The file systems that may be used, best first.
     pub filesystems: Vec<Protection>,
     /// Who is asked for the labels of Docker's containers.
@@ -117,6 +121,7 @@ pub struct Deliveries {
     medium: Medium,
     stage: Stage,
     size_limit: Option<u64>,
+    generations: bool,
     records: Records,
     shares: Arc<Shares>,
     lingering: Arc<Lingering>,
@@ -155,6 +160,7 @@ impl Deliveries {
             medium,
             stage,
             size_limit: settings.size_limit,
+            generations: settings.generations,
             records,
             shares: Shares::new(settings.users),
             lingering: Lingering::start()?,

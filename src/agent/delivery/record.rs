@@ -38,6 +38,8 @@ pub(super) struct Record {
     bytes: u64,
     mounts: Vec<Mount>,
     made: Vec<MadePoint>,
+    #[serde(default)]
+    generations: bool,
 }
 
 impl Record {
@@ -50,6 +52,7 @@ impl Record {
             bytes: container.share.as_ref().map_or(0, |share| share.bytes),
             mounts: container.mounts.clone(),
             made: container.made.clone(),
+            generations: container.generations,
         }
     }
 
@@ -85,6 +88,7 @@ impl Record {
             share,
             mounts: self.mounts,
             made: self.made,
+            generations: self.generations,
         })
     }
 }
@@ -92,8 +96,8 @@ impl Record {
 /// Which containers a change is about.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Scope {
-    /// Those that hold this secret: they get its current version.
-    Secret(Id),
+    /// Those that hold one of these secrets: they get its current version.
+    Secrets(Vec<Id>),
     /// Those of this service: they get what it grants.
     Service(Id),
 }
@@ -101,7 +105,7 @@ pub enum Scope {
 impl Scope {
     pub(super) fn concerns(&self, delivery: &Delivery) -> bool {
         match self {
-            Self::Secret(id) => delivery.secrets.iter().any(|secret| secret.id == *id),
+            Self::Secrets(ids) => delivery.secrets.iter().any(|secret| ids.contains(&secret.id)),
             Self::Service(id) => delivery.service_id == *id,
         }
     }

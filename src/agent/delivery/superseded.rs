@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::deliver::linux::OldFile;
+use crate::deliver::linux::Old;
 
 use super::DeliveryError;
 
@@ -29,7 +29,7 @@ struct Waiting {
     /// The container's first process and when that started.
     process: (i32, u64),
     due: Instant,
-    file: OldFile,
+    old: Old,
 }
 
 impl Superseded {
@@ -44,16 +44,16 @@ impl Superseded {
         Ok(Self(shared))
     }
 
-    /// Scrubs `file`, which the container of `pid` and `started` had, when its time is over.
-    pub(super) fn put(&self, pid: i32, started: u64, file: OldFile) {
+    /// Scrubs `old`, which the container of `pid` and `started` had, when its time is over.
+    pub(super) fn put(&self, pid: i32, started: u64, old: Old) {
         let mut waiting = self.0.lock();
-        waiting.push_back(Waiting { process: (pid, started), due: Instant::now() + GRACE, file });
-        let mut bytes: u64 = waiting.iter().map(|waiting| waiting.file.size()).sum();
+        waiting.push_back(Waiting { process: (pid, started), due: Instant::now() + GRACE, old });
+        let mut bytes: u64 = waiting.iter().map(|waiting| waiting.old.size()).sum();
         let mut early = Vec::new();
         while bytes > MAX_WAITING
             && let Some(first) = waiting.pop_front()
         {
-            bytes -= first.file.size();
+            bytes -= first.old.size();
             early.push(first);
         }
         drop(waiting);
@@ -99,7 +99,7 @@ impl Shared {
 }
 
 fn scrub(waiting: Waiting) {
-    if let Err(error) = waiting.file.scrub() {
+    if let Err(error) = waiting.old.scrub() {
         tracing::error!(%error, "cannot scrub an old version");
     }
 }

@@ -32,6 +32,7 @@ fn in_container_with(
         let maps = crate::deliver::linux::owners::IdMaps::for_test("0 0 4294967295");
         let layout = Layout::Directory { keep: Vec::new() };
         let request = crate::deliver::linux::Request {
+            generations: false,
             grants: &grants,
             users: &[],
             groups: &[],
@@ -41,7 +42,7 @@ fn in_container_with(
         };
         let plan = plan(&request).unwrap();
         let medium = Medium::probe(&[protection]).unwrap();
-        let room = Room::of(&grants, &[7, 7]);
+        let room = Room::of(&grants, &[7, 7], false);
         let empty = Empty::make(medium, room, None).unwrap();
         let value = |_| Ok::<_, DeliverError>(SecretBytes::take_from(&mut b"hunter2".to_vec()).unwrap());
         let filled = empty.fill(&plan, &stage, value).unwrap();

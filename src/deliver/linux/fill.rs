@@ -92,6 +92,9 @@ fn write_all<E: From<DeliverError>>(
             .write(&file.path, (file.uid, file.gid), file.mode, secret.expose())
             .map_err(|cause| failed("write a value to RAM", &cause))?;
     }
+    for (path, link) in &plan.links {
+        directory.link(path, link).map_err(|cause| failed("make a generation of secrets", &cause))?;
+    }
     Ok(())
 }
 
@@ -119,6 +122,13 @@ impl Directory<'_> {
         let mut file = parent.make_file(name, 0o600)?;
         file.write_all(bytes)?;
         set_owner_and_mode(&file, uid, gid, mode)
+    }
+
+    fn link(&mut self, path: &str, link: &str) -> io::Result<()> {
+        let (from, name) = self.parent_of(path)?;
+        let from = from.again()?;
+        let (to, link) = self.parent_of(link)?;
+        from.link(name, to, link)
     }
 
     /// The directory that `path` is in, and its last component.

@@ -12,6 +12,7 @@
 //! | `scrub` | agent | overwrite, truncate, unlink |
 //! | `writable` | agent | the side that only the agent has |
 //! | `running`, `replace` | agent | a running container: more, less, and new values |
+//! | `generation` | agent | files that change together |
 //! | `inside` | agent | a thread in a container's mount namespace |
 //! | `adopt` | agent | the writable side again, after a restart |
 
@@ -19,6 +20,7 @@ mod adopt;
 mod attach;
 mod existing;
 mod fill;
+mod generation;
 mod inside;
 mod medium;
 mod owners;
@@ -33,10 +35,11 @@ pub use adopt::{Adopted, FileSystem, adopt};
 pub use attach::{Attached, remove_mount_points};
 pub use existing::Existing;
 pub use fill::{Empty, Filled};
+pub use generation::{CURRENT, New, OldGeneration};
 pub use medium::{Medium, Protection};
 pub use owners::{IdMaps, look_up};
 pub use plan::{FillPlan, PlannedFile, Request, Room, owner_names, plan};
 pub use running::{Change, Running};
 pub use scrub::{Scrubbed, scrub};
 pub use stage::Stage;
-pub use writable::{OldFile, Writable};
+pub use writable::{Old, OldFile, Writable};

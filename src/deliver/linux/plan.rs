@@ -9,6 +9,7 @@ use crate::model::{Grant, Grants, Owner, SECRETS_DIR, is_within};
 use crate::wire::{Kept, Layout, Mount, MountKind};
 
 use super::existing::MAX_KEPT;
+use super::generation::{CURRENT, links};
 use super::owners::IdMaps;
 
 /// The directory of our file system that shows at /run/secrets.
@@ -35,6 +36,8 @@ pub struct Request<'a> {
     pub layout: &'a Layout,
     /// The container's own mounts, as paths in it.
     pub mounts: &'a [String],
+    /// Whether there is a generation directory.
+    pub generations: bool,
 }
 
 /// One file of the file system to be filled.
@@ -53,13 +56,22 @@ pub struct PlannedFile {
     pub mode: u32,
 }
 
+impl PlannedFile {
+    /// Whether it is a mount of its own.
+    pub fn is_single(&self) -> bool {
+        self.path.strip_prefix(FILES).is_some_and(|rest| rest.starts_with('/'))
+    }
+}
+
 /// A file system to be filled and the mounts to be made of it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct FillPlan {
     /// Directories, parents first; 0755, container root's.
     pub directories: Vec<String>,
     /// Files with values.
     pub files: Vec<PlannedFile>,
+    /// Second names of files, in the generation directory.
+    pub links: Vec<(String, String)>,
     /// Empty files on which kept mounts are put back.
     pub places: Vec<String>,
     /// Each mount and the path in our file system that it shows.
@@ -80,12 +92,14 @@ pub struct Room {
 impl Room {
     /// Room for values of `sizes` at the targets of `grants`, for each to be replaced by a new one of its size, and for
     /// whatever a container may have below /run/secrets that has to be kept. Known before the container is looked at.
-    pub fn of(grants: &Grants, sizes: &[usize]) -> Self {
+    pub fn of(grants: &Grants, sizes: &[usize], generations: bool) -> Self {
         let count = |number: usize| u64::try_from(number).unwrap_or(u64::MAX);
         let pages = |size: &usize| count(*size).div_ceil(PAGE).max(1);
         let values: u64 = sizes.iter().map(pages).sum();
         let directories: usize = grants.as_slice().iter().map(|grant| grant.target.as_str().matches('/').count()).sum();
-        let inodes = 2 * grants.as_slice().len() + directories + 2 * MAX_KEPT + SPARE;
+        // A second name takes as much as a file of its own, and the next generation is there beside the current one.
+        let named = if generations { 2 * (grants.as_slice().len() + directories + 1) } else { 0 };
+        let inodes = 2 * grants.as_slice().len() + directories + named + 2 * MAX_KEPT + SPARE;
         Self { bytes: (2 * values + count(SPARE)).saturating_mul(PAGE), inodes: count(inodes) }
     }
 }
@@ -118,8 +132,7 @@ pub fn plan(request: &Request<'_>) -> Result<FillPlan, DeliverError> {
         Layout::Files => &[],
     };
     let (users, groups) = owner_names(request.grants);
-    let mut plan =
-        FillPlan { directories: Vec::new(), files: Vec::new(), places: Vec::new(), mounts: Vec::new(), root };
+    let mut plan = FillPlan { root, ..FillPlan::default() };
     let mut directories = BTreeSet::new();
     let mut singles = Vec::new();
     for (index, grant) in request.grants.as_slice().iter().enumerate() {
@@ -159,6 +172,10 @@ pub fn plan(request: &Request<'_>) -> Result<FillPlan, DeliverError> {
         }
     }
     plan.mounts.extend(singles);
+    if request.generations {
+        plan.links = links(&plan.files);
+        plan.links.iter().for_each(|(_, link)| add_parents(&mut directories, link));
+    }
     plan.directories = directories.into_iter().collect();
     Ok(plan)
 }
@@ -171,7 +188,11 @@ fn add_parents(directories: &mut BTreeSet<String>, path: &str) {
 }
 
 fn refuse_taken_targets(request: &Request<'_>) -> Result<(), DeliverError> {
+    let current = format!("{SECRETS_DIR}/{CURRENT}");
     for grant in request.grants.as_slice() {
+        if request.generations && is_within(grant.target.as_str(), &current) {
+            return Err(DeliverError::TargetTaken { target: grant.target.to_string(), mount: current });
+        }
         if let Some(mount) = request.mounts.iter().find(|mount| is_within(mount, grant.target.as_str())) {
             return Err(DeliverError::TargetTaken { target: grant.target.to_string(), mount: mount.clone() });
         }

@@ -24,6 +24,7 @@ impl Default for Container {
 
 fn planned(texts: &[&str], container: &Container) -> Result<FillPlan, DeliverError> {
     plan(&Request {
+        generations: false,
         grants: &grants(texts),
         users: &container.users,
         groups: &container.groups,
@@ -123,7 +124,7 @@ fn a_living_directory_gets_single_files() {
 
 #[test]
 fn room_is_kept_for_a_second_copy_of_every_value() {
-    let room = Room::of(&grants(&["a", "source=b,target=x/y/z"]), &[1, 4097]);
+    let room = Room::of(&grants(&["a", "source=b,target=x/y/z"]), &[1, 4097], false);
     assert!(room.bytes >= 2 * 3 * 4096 && room.bytes < 100 * 1024);
     assert!(room.inodes > 2 * 2 + 4);
 }

@@ -15,7 +15,7 @@ use crate::sys::linux::path::{Dir, set_owner_and_mode};
 use super::adopt::{FileSystem, is_on_one_of};
 use super::attach::walk;
 use super::plan::{FILES, PlannedFile};
-use super::running::{Running, failed, is_single, step_failed};
+use super::running::{Running, failed, step_failed};
 use super::writable::{OldFile, Place, open_alone};
 
 /// The name of a file in the making.
@@ -38,7 +38,7 @@ impl Running<'_> {
                 self.make_space(top, value)?;
                 let old = parent.write_file(&name).and_then(OldFile::new).map_err(failed("open a file in RAM"))?;
                 write(top, file, value).map_err(failed("write a value to RAM"))?;
-                if is_single(file) {
+                if file.is_single() {
                     self.remount(top, target)?;
                 }
                 top.rename(FRESH, &parent, &name).map_err(failed("put a file into its place"))?;

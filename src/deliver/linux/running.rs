@@ -50,6 +50,8 @@ pub struct Running<'c> {
     /// Whether we may go into it. Not where a user has made its namespaces: what that user shows there may be anything of
     /// the host's, and with our rights we would change it.
     pub may_enter: bool,
+    /// Whether it has a generation directory.
+    pub generations: bool,
 }
 
 impl Running<'_> {
@@ -79,8 +81,15 @@ impl Running<'_> {
             // What is put back inside our directory is no obstacle, as when the container was created.
             foreign.retain(|at| !is_within(at, SECRETS_DIR));
         }
-        let request =
-            Request { grants, users: &users, groups: &groups, maps: &maps, layout: &layout, mounts: &foreign };
+        let request = Request {
+            grants,
+            users: &users,
+            groups: &groups,
+            maps: &maps,
+            layout: &layout,
+            mounts: &foreign,
+            generations: self.generations,
+        };
         let mut planned = plan(&request)?;
         keep_paths(&mut planned, grants, files, self.mounts);
         let keep = match layout {
@@ -130,7 +139,7 @@ impl Running<'_> {
     /// # Errors
     /// [`DeliverError::Covered`] when it is not where it was attached: what can be reached of it is emptied all the same.
     pub fn remove(&mut self, file: &PlannedFile, target: &str, others: &[&str]) -> Result<(), DeliverError> {
-        let single = is_single(file);
+        let single = file.is_single();
         let old = match self.writable.place(&file.path, target).map_err(failed("find a file in RAM"))? {
             Place::In(parent, name, _) => {
                 let old = parent.write_file(&name).and_then(OldFile::new).map_err(failed("open a file in RAM"))?;
@@ -223,7 +232,7 @@ impl Change {
     fn mount_for(&self, file: &PlannedFile, attached: &[Mount]) -> Option<&(Mount, String)> {
         let shows = |(mount, shown): &&(Mount, String)| match mount.kind {
             MountKind::File => *shown == file.path,
-            MountKind::Directory => !is_single(file),
+            MountKind::Directory => !file.is_single(),
         };
         self.plan.mounts.iter().find(shows).filter(|(mount, _)| !attached.contains(mount))
     }
@@ -246,18 +255,13 @@ impl Change {
     }
 }
 
-/// Whether a file is a mount of its own.
-pub(super) fn is_single(file: &PlannedFile) -> bool {
-    file.path.strip_prefix(FILES).is_some_and(|rest| rest.starts_with('/'))
-}
-
 /// Gives files that the container has already the paths that they have, and new single files paths that are free.
 fn keep_paths(planned: &mut FillPlan, grants: &Grants, files: &[PlannedFile], attached: &[Mount]) {
     let taken = |path: &str| files.iter().any(|file| file.path == path);
     let mut next = 0..;
     for file in &mut planned.files {
         let Some(grant) = grants.as_slice().get(file.grant) else { continue };
-        if !is_single(file) || attached.iter().any(|mount| mount.at == grant.target.as_str()) {
+        if !file.is_single() || attached.iter().any(|mount| mount.at == grant.target.as_str()) {
             continue;
         }
         let free = next.by_ref().map(|number: usize| format!("{FILES}/{number}")).find(|path| !taken(path));
@@ -270,7 +274,7 @@ fn keep_paths(planned: &mut FillPlan, grants: &Grants, files: &[PlannedFile], at
 }
 
 /// The directory of `path` below `top`, made where it is missing, and the last component.
-fn make_parents(top: &Dir, path: &str, owner: (u32, u32)) -> io::Result<(Dir, String)> {
+pub(super) fn make_parents(top: &Dir, path: &str, owner: (u32, u32)) -> io::Result<(Dir, String)> {
     let (parents, name) = path.rsplit_once('/').map_or((None, path), |(parents, name)| (Some(parents), name));
     let mut directory = top.again()?;
     for component in parents.into_iter().flat_map(|parents| parents.split('/')) {

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd, AsRawFd};
 use crate::sys::linux::path::{Dir, Kind};
 
 use super::adopt::Adopted;
+use super::generation::OldGeneration;
 use super::plan::DIRECTORY;
 use super::scrub::{Scrubbed, overwrite, scrub};
 
@@ -27,7 +28,37 @@ enum First {
     Adopted(Adopted),
 }
 
-/// An old file, out of every directory, as long as somebody may still be reading it.
+/// What has been replaced, as long as somebody may still be reading it.
+#[derive(Debug)]
+pub enum Old {
+    /// A file.
+    File(OldFile),
+    /// A generation.
+    Generation(OldGeneration),
+}
+
+impl Old {
+    /// How many bytes it has.
+    pub fn size(&self) -> u64 {
+        match self {
+            Self::File(file) => file.size,
+            Self::Generation(generation) => generation.size(),
+        }
+    }
+
+    /// Overwrites and empties it, for those too who have it open.
+    ///
+    /// # Errors
+    /// Those of write(2), ftruncate(2) and unlinkat(2).
+    pub fn scrub(self) -> io::Result<()> {
+        match self {
+            Self::File(file) => file.scrub(),
+            Self::Generation(generation) => generation.scrub(),
+        }
+    }
+}
+
+/// An old file, out of every directory.
 #[derive(Debug)]
 pub struct OldFile {
     file: File,
@@ -40,16 +71,8 @@ impl OldFile {
         Ok(Self { file, size })
     }
 
-    /// How many bytes it has.
-    pub fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// Overwrites and empties it, for those too who have it open.
-    ///
-    /// # Errors
-    /// Those of write(2) and ftruncate(2).
-    pub fn scrub(self) -> io::Result<()> {
+    /// Overwrites and empties it.
+    pub(super) fn scrub(self) -> io::Result<()> {
         overwrite(self.file, self.size)
     }
 }
@@ -81,6 +104,23 @@ impl Writable {
 
     pub(super) fn put_second(&mut self, root: Dir) -> &Dir {
         self.second.insert(root)
+    }
+
+    /// The directory that shows at /run/secrets, if it is ours and can be reached, behind the place in its file system where
+    /// new things are made.
+    pub(super) fn directory(&self) -> io::Result<Option<(Dir, Dir)>> {
+        if let Some(second) = &self.second
+            && let Ok(base) = second.entry(DIRECTORY)
+        {
+            return Ok(Some((second.again()?, base)));
+        }
+        match &self.first {
+            First::Root(root) => match root.entry(DIRECTORY) {
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+                base => Ok(Some((root.again()?, base?))),
+            },
+            First::Adopted(adopted) => adopted.directory().map(|base| Ok((base.again()?, base.again()?))).transpose(),
+        }
     }
 
     /// Where the file `path` is to be made: a directory of ours that can be reached, and the path below it.

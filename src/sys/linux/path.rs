@@ -10,10 +10,10 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, open, openat2, readlink, renameat};
+use nix::fcntl::{AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, open, openat2, readlink, renameat, renameat2};
 use nix::sys::stat::{Mode, SFlag, fchmod, fstat, mkdirat};
 use nix::sys::statfs::fstatfs;
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, unlinkat};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchownat, linkat, unlinkat};
 
 /// What stands at a place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -206,6 +206,40 @@ impl Dir {
     /// Those of renameat(2).
     pub fn rename(&self, name: &str, to: &Self, to_name: &str) -> io::Result<()> {
         Ok(renameat(&self.0, component(name)?, &to.0, component(to_name)?)?)
+    }
+
+    /// Exchanges the entries `name` and, in `to`, `to_name`, in one step.
+    ///
+    /// # Errors
+    /// Those of renameat2(2).
+    pub fn exchange(&self, name: &str, to: &Self, to_name: &str) -> io::Result<()> {
+        let flags = RenameFlags::RENAME_EXCHANGE;
+        Ok(renameat2(&self.0, component(name)?, &to.0, component(to_name)?, flags)?)
+    }
+
+    /// Gives the file `name` a second name, `to_name` in `to`.
+    ///
+    /// # Errors
+    /// `EEXIST`, or those of linkat(2).
+    pub fn link(&self, name: &str, to: &Self, to_name: &str) -> io::Result<()> {
+        Ok(linkat(&self.0, component(name)?, &to.0, component(to_name)?, AtFlags::empty())?)
+    }
+
+    /// How many names the file has that this place is.
+    ///
+    /// # Errors
+    /// Those of fstat(2).
+    pub fn names_of_it(&self) -> io::Result<u64> {
+        Ok(fstat(&self.0)?.st_nlink)
+    }
+
+    /// The owner and group of this place.
+    ///
+    /// # Errors
+    /// Those of fstat(2).
+    pub fn owner(&self) -> io::Result<(u32, u32)> {
+        let status = fstat(&self.0)?;
+        Ok((status.st_uid, status.st_gid))
     }
 
     /// How full the file system is that this place is on.

@@ -1,0 +1,118 @@
+//! New values in the places that a running container has already: one file at a time, or all below /run/secrets in one step.
+
+use crate::agent::catalog::Catalog;
+use crate::agent::clock;
+use crate::deliver::linux::{New, Old, PlannedFile};
+use crate::model::{Grant, SecretInfo};
+use crate::policy::Authorized;
+
+use super::held::Container;
+use super::live::{Outcome, outcome};
+use super::record::Record;
+use super::{Delivered, Deliveries, DeliveryError};
+
+/// A secret that a container is to have: which of its files, by which grant, as what.
+pub(super) type Wanted<'g> = (usize, &'g Grant, PlannedFile);
+
+impl Deliveries {
+    /// Puts the current version of each secret that is `wanted` in the place of what the container has there, unless it has
+    /// it: in one step those below /run/secrets, where the container has a generation directory.
+    pub(super) fn put_all(
+        &self,
+        catalog: &Catalog,
+        authorized: &Authorized,
+        container: &mut Container,
+        mut wanted: Vec<Wanted<'_>>,
+    ) -> Vec<Outcome> {
+        wanted.retain(|(index, grant, file)| !is_there(catalog, container, *index, grant, file));
+        let together = |wanted: &Wanted<'_>| container.generations && !wanted.2.is_single();
+        let (together, singly): (Vec<_>, Vec<_>) = wanted.into_iter().partition(together);
+        let mut outcomes = self.put_together(catalog, authorized, container, together);
+        for (index, grant, file) in singly {
+            let opened = catalog.open_value(authorized, grant).map_err(DeliveryError::from);
+            let done = opened.and_then(|(info, version, value)| {
+                let old = container.running(self).replace(&file, grant.target.as_str(), &value)?;
+                drop(value);
+                self.superseded.put(container.process.pid(), container.started, Old::File(old));
+                container.delivery.secrets[index] = delivered(info, version, grant);
+                container.files[index] = file;
+                // On record before the next one: an agent that is killed here leaves a record that is true, or one file behind.
+                self.records.write(&Record::of(container))
+            });
+            outcomes.push(outcome(container, &grant.target, "rotate", done));
+        }
+        outcomes
+    }
+
+    /// The same for files that change in one step.
+    fn put_together(
+        &self,
+        catalog: &Catalog,
+        authorized: &Authorized,
+        container: &mut Container,
+        wanted: Vec<Wanted<'_>>,
+    ) -> Vec<Outcome> {
+        if wanted.is_empty() {
+            return Vec::new();
+        }
+        let (mut news, mut changes) = (Vec::new(), Vec::new());
+        for (index, grant, file) in &wanted {
+            match catalog.open_value(authorized, grant) {
+                Ok((info, version, value)) => {
+                    news.push((*index, file.clone(), value));
+                    changes.push((*index, file.clone(), delivered(info, version, grant)));
+                }
+                // All or none.
+                Err(error) => return all_failed(container, &wanted, &error.to_string()),
+            }
+        }
+        if let Err(error) = self.flip(container, &news) {
+            return all_failed(container, &wanted, &error.to_string());
+        }
+        drop(news);
+        for (index, file, held) in changes {
+            container.files[index] = file;
+            container.delivery.secrets[index] = held;
+        }
+        let written = self.records.write(&Record::of(container)).map_err(|error| error.to_string());
+        let outcomes = wanted.iter().map(|(_, grant, _)| Outcome {
+            container: container.delivery.id.clone(),
+            target: grant.target.clone(),
+            action: "rotate",
+            failure: written.clone().err(),
+        });
+        outcomes.collect()
+    }
+
+    /// The next generation of what the container has, with these in the place of others.
+    pub(super) fn flip(&self, container: &mut Container, news: &[New]) -> Result<(), DeliveryError> {
+        let files = container.files.clone();
+        if let Some(old) = container.running(self).flip(&files, news)? {
+            self.superseded.put(container.process.pid(), container.started, Old::Generation(old));
+        }
+        Ok(())
+    }
+}
+
+/// Whether the container's `index` is the current version of `grant`'s secret already, as `file` says.
+fn is_there(catalog: &Catalog, container: &Container, index: usize, grant: &Grant, file: &PlannedFile) -> bool {
+    let (held, stands) = (&container.delivery.secrets[index], &container.files[index]);
+    let is_current = catalog.secret(grant.source.as_str()).is_ok_and(|secret| {
+        secret.id == held.id && secret.current().is_some_and(|version| version.number == held.version)
+    });
+    is_current && (stands.uid, stands.gid, stands.mode) == (file.uid, file.gid, file.mode)
+}
+
+pub(super) fn delivered(info: SecretInfo, version: u64, grant: &Grant) -> Delivered {
+    Delivered { id: info.id, name: info.name, version, target: grant.target.clone(), since: clock::now() }
+}
+
+fn all_failed(container: &Container, wanted: &[Wanted<'_>], reason: &str) -> Vec<Outcome> {
+    let failed = wanted.iter().map(|(_, grant, _)| Outcome {
+        container: container.delivery.id.clone(),
+        target: grant.target.clone(),
+        action: "rotate",
+        failure: Some(reason.to_owned()),
+    });
+    failed.collect()
+}
