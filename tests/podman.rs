@@ -116,6 +116,9 @@ fn owners_are_the_containers_own_where_podman_chooses_its_ids(runtime: Runtime) 
     for file in ["/etc/subuid", "/etc/subgid"] {
         podman.write(file, "containers:300000:200000\n");
     }
+    // Since shadow 4.17 a range is a user's that is there.
+    let users = std::fs::read_to_string("/etc/passwd").unwrap();
+    podman.write("/etc/passwd", &format!("{users}containers:x:64999:64999::/nonexistent:/usr/sbin/nologin\n"));
     podman.start("first", &["--annotation", WEB, "--userns=auto"]).unwrap();
     podman.start("second", &["--annotation", WEB, "--userns=auto:size=2048"]).unwrap();
     let first = podman.exec("first", &["cat", "/proc/self/uid_map"]);
