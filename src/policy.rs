@@ -253,6 +253,7 @@ mod tests {
             require_claim: require_claim.map(|hash| TokenHash(hash.to_owned())),
             users: Users::try_from(BTreeSet::from([1000, OVERFLOW_UID])).unwrap(),
             credentials: false,
+            notify: None,
             created: Timestamp(1),
             updated: Timestamp(1),
             index: 1,

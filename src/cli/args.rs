@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::error::CliError;
-use crate::model::{Grant, HOOK, Labels, ModelError, RUN_DIR, Selector, ServiceName};
+use crate::model::{Grant, HOOK, Labels, ModelError, RUN_DIR, Selector, ServiceName, Signal};
 use crate::sys::linux::process::user_id;
 
 /// The environment variable that moves the run directory.
@@ -280,6 +280,9 @@ pub(super) struct ServiceCreate {
     /// Set $CREDENTIALS_DIRECTORY to /run/secrets in containers, for programs that look there
     #[arg(long)]
     pub(super) credentials: bool,
+    /// Send the first process of its containers this signal when their secrets change
+    #[arg(long, value_name = "SIGNAL", value_parser = Signal::parse)]
+    pub(super) notify: Option<Signal>,
     /// Open it to the own (rootless) containers of a user: NAME or UID
     #[arg(long = "user", value_name = "USER", value_parser = user)]
     pub(super) users: Vec<u32>,
@@ -320,6 +323,9 @@ pub(super) struct ServiceUpdate {
     /// Set $CREDENTIALS_DIRECTORY in containers that start from now on, or not
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(super) credentials: Option<bool>,
+    /// Send the first process of its containers this signal when their secrets change; '' for none
+    #[arg(long, value_name = "SIGNAL")]
+    pub(super) notify: Option<String>,
     /// Open it to the own (rootless) containers of a user: NAME or UID
     #[arg(long = "user-add", value_name = "USER", value_parser = user)]
     pub(super) user_add: Vec<u32>,

@@ -18,13 +18,14 @@ const COLUMNS: Columns = Columns {
     titles: &[
         ("Bundle", "BUNDLE"),
         ("Container", "CONTAINER"),
+        ("Notified", "NOTIFIED"),
         ("Pid", "PID"),
         ("Protection", "PROTECTION"),
         ("Secrets", "SECRETS"),
         ("Service", "SERVICE"),
         ("Since", "SINCE"),
     ],
-    table: "{{.Container}}\t{{.Service}}\t{{.Pid}}\t{{.Since}}\t{{.Secrets}}\t{{.Protection}}",
+    table: "{{.Container}}\t{{.Service}}\t{{.Pid}}\t{{.Since}}\t{{.Secrets}}\t{{.Protection}}\t{{.Notified}}",
     quiet: "{{.Container}}",
 };
 
@@ -56,12 +57,22 @@ fn row(delivery: &Value, now: i128, whole: bool) -> Value {
     Value::record([
         ("Bundle", Value::text(delivery.text_of("Bundle"))),
         ("Container", Value::text(id)),
+        ("Notified", Value::Text(delivery.field("Notified").map_or_else(String::new, |notified| told(notified, now)))),
         ("Pid", delivery.field("Pid").cloned().unwrap_or(Value::Nil)),
         ("Protection", Value::text(delivery.text_of("Protection"))),
         ("Secrets", Value::Text(names.join(","))),
         ("Service", Value::text(delivery.text_of("Service"))),
         ("Since", Value::Text(format::ago(delivery.text_of("Since"), now))),
     ])
+}
+
+/// When a container was told of a change, and by what, or that it could not be; nothing where it was not.
+fn told(notified: &Value, now: i128) -> String {
+    match (notified.text_of("Signal"), notified.text_of("Failure")) {
+        ("", _) => String::new(),
+        (signal, "") => format!("{signal} {}", format::ago(notified.text_of("At"), now).to_lowercase()),
+        (signal, failure) => format!("{signal} failed: {failure}"),
+    }
 }
 
 /// A secret and its version, `NAME:N`.
@@ -79,16 +90,17 @@ mod tests {
         let id = "0123456789abcdef".repeat(4);
         let json = format!(
             r#"[{{"Container":"web_1","Service":"web","Pid":4711,"Since":"1970-01-01T00:00:00Z","Protection":"tmpfs, noswap",
-            "Bundle":"/b","Secrets":[{{"ID":"x","Name":"a","Version":1,"Target":"/run/secrets/a"}},{{"Name":"b","Version":2}}]}},
+            "Bundle":"/b","Secrets":[{{"ID":"x","Name":"a","Version":1,"Target":"/run/secrets/a"}},{{"Name":"b","Version":2}}],
+            "Notified":{{"Signal":"SIGHUP","At":"1970-01-01T00:00:59Z","Failure":null}}}},
             {{"Container":"{id}","Service":"web","Pid":1,"Since":"1970-01-01T00:00:00Z","Secrets":[]}}]"#
         );
         let Value::List(deliveries) = serde_json::from_str::<Value>(&json).unwrap().typed() else { panic!("a list") };
         let rows: Vec<Value> = deliveries.iter().map(|delivery| row(delivery, 61_000_000_000, false)).collect();
         assert_eq!(
             format::listed(&COLUMNS, "", false, &rows).unwrap(),
-            "CONTAINER      SERVICE   PID       SINCE                SECRETS   PROTECTION\n\
-             web_1          web       4711      About a minute ago   a:1,b:2   tmpfs, noswap\n\
-             0123456789ab   web       1         About a minute ago             \n"
+            "CONTAINER      SERVICE   PID       SINCE                SECRETS   PROTECTION      NOTIFIED\n\
+             web_1          web       4711      About a minute ago   a:1,b:2   tmpfs, noswap   SIGHUP 2 seconds ago\n\
+             0123456789ab   web       1         About a minute ago                             \n"
         );
         let quiet = format::listed(&COLUMNS, "", true, &[row(&deliveries[1], 0, true)]).unwrap();
         assert_eq!(quiet.trim_end(), id);

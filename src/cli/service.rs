@@ -12,7 +12,7 @@ use super::object::{collect, label_columns, path, query, rows, shape};
 use super::report::Report;
 use super::template::Value;
 use super::versions::all_changed;
-use crate::model::{CLAIM_ANNOTATION, Grant, Labels, Selector};
+use crate::model::{CLAIM_ANNOTATION, Grant, Labels, Selector, Signal};
 
 /// Where services are in the API.
 pub(super) const SERVICES: &str = "/runsecrets/v1/services/";
@@ -101,6 +101,8 @@ pub(super) struct Create<'a> {
     pub(super) require_claim: bool,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) credentials: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) notify: Option<Signal>,
     #[serde(skip_serializing_if = "<[u32]>::is_empty")]
     pub(super) users: &'a [u32],
 }
@@ -117,6 +119,8 @@ pub(super) struct Update<'a> {
     pub(super) match_rm: &'a [String],
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) credentials: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) notify: Option<&'a str>,
     pub(super) live: bool,
     #[serde(skip_serializing_if = "<[u32]>::is_empty")]
     pub(super) user_add: &'a [u32],
@@ -149,6 +153,7 @@ fn create(arguments: &ServiceCreate, agent: &Agent, report: &mut Report) -> Resu
         selectors: &arguments.selectors,
         require_claim: arguments.require_claim,
         credentials: arguments.credentials,
+        notify: arguments.notify,
         users: &arguments.users,
     };
     let made = agent.post("/runsecrets/v1/services/create", serde_json::to_vec(&body).unwrap_or_default())?;
@@ -215,6 +220,7 @@ fn update(arguments: &ServiceUpdate, agent: &Agent, report: &mut Report) -> Resu
         match_add: &arguments.match_add,
         match_rm: &arguments.match_rm,
         credentials: arguments.credentials,
+        notify: arguments.notify.as_deref(),
         user_add: &arguments.user_add,
         user_rm: &arguments.user_rm,
         live: arguments.live.live,

@@ -63,6 +63,8 @@ pub enum ModelError {
     SelectorKey(String),
     /// A service has more selectors than are allowed.
     TooManySelectors(usize),
+    /// A signal that is none of those that tell a program something.
+    SignalUnknown(String),
     /// A uid that no user has, or root's.
     UserInvalid(u32),
     /// A service is open to more users than are allowed.
@@ -126,6 +128,11 @@ impl fmt::Display for ModelError {
                 escaped(first),
                 escaped(second),
                 escaped(target)
+            ),
+            Self::SignalUnknown(text) => write!(
+                f,
+                "'{}' is no signal to tell a program by: HUP, INT, QUIT, USR1, USR2, TERM and WINCH are",
+                escaped(text)
             ),
             Self::UserInvalid(uid) => {
                 write!(f, "invalid user {uid}: a uid from 1 to 4294967294 is expected; root may use every service")

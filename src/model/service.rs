@@ -10,6 +10,7 @@ use super::id::Id;
 use super::label::Labels;
 use super::name::ServiceName;
 use super::selector::Selectors;
+use super::signal::Signal;
 use super::timestamp::Timestamp;
 
 /// SHA-256 of the token that a container of the service must bring, in lower-case hex.
@@ -88,6 +89,9 @@ pub struct Service {
     /// Whether its containers get [`CREDENTIALS_VARIABLE`](super::CREDENTIALS_VARIABLE) in their environment.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub credentials: bool,
+    /// By which the first process of its containers is told that their secrets have changed while it runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify: Option<Signal>,
     /// The users, besides root, whose own (rootless) containers may be this service; by default nobody.
     #[serde(default, skip_serializing_if = "Users::is_empty")]
     pub users: Users,

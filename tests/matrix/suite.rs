@@ -39,6 +39,7 @@ pub(crate) const SUITES: &[Suite] = &[
     program("rotation", "runc, crun"),
     program("grants", "runc, crun"),
     program("groups", "runc, crun"),
+    program("notices", "runc, crun"),
     program("examples", "runc, crun"),
     program("podman", "podman"),
     program("cdi", "podman"),

@@ -17,8 +17,8 @@ use crate::agent::clock::{now, rfc3339};
 use crate::agent::delivery::{Delivery, Scope, check_selectors};
 use crate::agent::events::Kind;
 use crate::model::{
-    Grant, Grants, Labels, Mode, ModelError, Owner, SecretName, Selector, Selectors, Service, ServiceName, Target,
-    Users,
+    Grant, Grants, Labels, Mode, ModelError, Owner, SecretName, Selector, Selectors, Service, ServiceName, Signal,
+    Target, Users,
 };
 use crate::seal::new_token;
 
@@ -50,6 +50,8 @@ struct CreateForm {
     #[serde(default)]
     credentials: bool,
     #[serde(default)]
+    notify: Option<Signal>,
+    #[serde(default)]
     users: Users,
 }
 
@@ -65,6 +67,8 @@ struct UpdateForm {
     match_add: Vec<String>,
     match_rm: Vec<String>,
     credentials: Option<bool>,
+    /// A signal, or an empty text for none.
+    notify: Option<String>,
     user_add: Users,
     user_rm: Users,
 }
@@ -119,8 +123,8 @@ pub(super) async fn create(api: &Api, call: Call) -> Result<Answer, ApiError> {
     let selectors = Selectors::try_from(selectors(form.selectors)?)?;
     let claim = form.require_claim.then(new_token).transpose().map_err(CatalogError::from)?;
     let (token, require_claim) = claim.unzip();
-    let (credentials, users) = (form.credentials, form.users);
-    let new = NewService { name, labels, grants, selectors, require_claim, credentials, users };
+    let (credentials, notify, users) = (form.credentials, form.notify, form.users);
+    let new = NewService { name, labels, grants, selectors, require_claim, credentials, notify, users };
     let service = api.blocking(move |catalog| Ok(catalog.create_service(new, now())?)).await?;
     note(api, "create", peer, &service).await;
     let made = match token {
@@ -164,6 +168,11 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
         match_add: selectors(form.match_add)?,
         match_rm: form.match_rm,
         credentials: form.credentials,
+        notify: match form.notify.as_deref() {
+            None => None,
+            Some("") => Some(None),
+            Some(name) => Some(Some(Signal::parse(name)?)),
+        },
         user_add: form.user_add,
         user_rm: form.user_rm,
     };
@@ -221,6 +230,7 @@ fn shape(service: &Service) -> Value {
         "Match": service.selectors,
         "RequireClaim": service.require_claim.is_some(),
         "Credentials": service.credentials,
+        "Notify": service.notify,
         "Users": service.users,
         "CreatedAt": rfc3339(service.created),
         "UpdatedAt": rfc3339(service.updated),
@@ -245,6 +255,9 @@ fn container(delivery: &Delivery) -> Value {
         "Protection": delivery.protection,
         "Bundle": delivery.bundle,
         "User": delivery.uid,
+        "Notified": delivery.notified.as_ref().map(|notified| {
+            json!({"Signal": notified.signal, "At": rfc3339(notified.at), "Failure": notified.failure})
+        }),
     })
 }
 

@@ -1,6 +1,6 @@
 //! What a new service is made of, and what an update changes in one.
 
-use crate::model::{Grant, Grants, Labels, Selector, Selectors, ServiceName, TokenHash, Users};
+use crate::model::{Grant, Grants, Labels, Selector, Selectors, ServiceName, Signal, TokenHash, Users};
 
 /// A service to be made.
 #[derive(Debug, Clone)]
@@ -17,6 +17,8 @@ pub struct NewService {
     pub require_claim: Option<TokenHash>,
     /// Whether its containers get `$CREDENTIALS_DIRECTORY`.
     pub credentials: bool,
+    /// By which its containers are told of changes.
+    pub notify: Option<Signal>,
     /// The users, besides root, whose own containers may be it.
     pub users: Users,
 }
@@ -31,6 +33,7 @@ impl NewService {
             selectors: Selectors::default(),
             require_claim: None,
             credentials: false,
+            notify: None,
             users: Users::default(),
         }
     }
@@ -53,6 +56,8 @@ pub struct ServiceChange {
     pub match_rm: Vec<String>,
     /// Whether its containers get `$CREDENTIALS_DIRECTORY`; none: as before.
     pub credentials: Option<bool>,
+    /// By which its containers are told of changes, or that they are not; none: as before.
+    pub notify: Option<Option<Signal>>,
     /// Users to open the service to.
     pub user_add: Users,
     /// Users to close it to; one that it is not open to is no error.

@@ -19,7 +19,7 @@ impl Catalog {
     /// [`Status::Invalid`]: super::Status::Invalid
     /// [`Status::Store`]: super::Status::Store
     pub fn create_service(&self, new: NewService, now: Timestamp) -> Result<Service, CatalogError> {
-        let NewService { name, labels, grants, selectors, require_claim, credentials, users } = new;
+        let NewService { name, labels, grants, selectors, require_claim, credentials, notify, users } = new;
         let _turn = self.turn();
         let mut resolved = Grants::default();
         let mut writing = self.begin(|index| {
@@ -35,6 +35,7 @@ impl Catalog {
             selectors,
             require_claim,
             credentials,
+            notify,
             users,
             created: now,
             updated: now,
@@ -75,6 +76,7 @@ impl Catalog {
         service.labels = changed_labels(&service.labels, change)?;
         service.users = service.users.changed(&change.user_rm, &change.user_add)?;
         service.selectors = service.selectors.changed(&change.match_rm, &change.match_add)?;
+        service.notify = change.notify.unwrap_or(service.notify);
         service.credentials = change.credentials.unwrap_or(service.credentials);
         service.updated = now;
         service.index = writing.serial();

@@ -126,6 +126,7 @@ impl Deliveries {
             protection: filled.protection,
             bundle: key.bundle.clone(),
             uid: peer.uid,
+            notified: None,
         };
         let container = Container {
             delivery,

@@ -6,6 +6,7 @@ use std::sync::PoisonError;
 use serde::Serialize;
 
 use crate::agent::catalog::{Catalog, CatalogError, Status};
+use crate::agent::clock;
 use crate::deliver::DeliverError;
 use crate::deliver::linux::{PlannedFile, Running};
 use crate::model::{ContainerId, Grant, Id, Target};
@@ -14,7 +15,7 @@ use crate::policy::{Authorized, Refusal, renew};
 use super::held::{Container, Held, Key};
 use super::put::delivered;
 use super::record::{Record, Scope};
-use super::{Delivered, Deliveries, DeliveryError};
+use super::{Delivered, Deliveries, DeliveryError, Notified};
 
 /// What became of one secret in one container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -93,6 +94,9 @@ impl Deliveries {
                 outcomes
             }
         };
+        if outcomes.iter().any(|outcome| outcome.failure.is_none()) {
+            self.notify(catalog, &mut container);
+        }
         let (pid, started) = (container.process.pid(), container.started);
         let record = place.fill(*container);
         self.note(key, &record);
@@ -110,6 +114,23 @@ impl Deliveries {
             }
         }
         outcomes
+    }
+
+    /// Tells the container's first process that its secrets have changed, if its service asks for that.
+    fn notify(&self, catalog: &Catalog, container: &mut Container) {
+        let service = catalog.service(container.delivery.service_id.as_str()).ok();
+        let Some(signal) = service.and_then(|service| service.notify) else { return };
+        let number: nix::Result<nix::sys::signal::Signal> = signal.name().parse();
+        let sent = number.map_err(std::io::Error::from).and_then(|number| container.process.send(number));
+        let failure = sent.err().map(|error| error.to_string());
+        let id = &container.delivery.id;
+        match &failure {
+            None => tracing::info!(container = %id, %signal, "notified"),
+            Some(failure) => tracing::error!(container = %id, %signal, "cannot notify: {failure}"),
+        }
+        let outcome = failure.as_deref().unwrap_or("sent");
+        self.emit("notify", id, container.delivery.uid, &[("signal", signal.name()), ("outcome", outcome)]);
+        container.delivery.notified = Some(Notified { signal, at: clock::now(), failure });
     }
 
     /// Gives `container` the current versions of the secrets `ids`, wherever it has them and is still granted them.

@@ -39,7 +39,7 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::deliver::linux::Protection;
 use crate::deliver::linux::{Medium, Stage};
-use crate::model::{ContainerId, Id, SecretName, ServiceName, Target, Timestamp};
+use crate::model::{ContainerId, Id, SecretName, ServiceName, Signal, Target, Timestamp};
 use crate::sys::linux::pidfd::MountNamespace;
 
 use super::autolock::Autolock;
@@ -82,6 +82,21 @@ pub struct Delivery {
     /// The user whose container it is, as the agent counts.
     #[serde(default)]
     pub uid: u32,
+    /// How it was told of the last change, if its service asks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notified: Option<Notified>,
+}
+
+/// How a container was told that its secrets have changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notified {
+    /// By which signal to its first process.
+    pub signal: Signal,
+    /// When.
+    pub at: Timestamp,
+    /// Why it could not be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
 }
 
 /// One secret in a container.

@@ -30,6 +30,7 @@ fn service(name: &str, selectors: &[&str]) -> Service {
         selectors: Selectors::try_from(selectors).unwrap(),
         require_claim: None,
         credentials: false,
+        notify: None,
         users: Default::default(),
         created: Timestamp(1),
         updated: Timestamp(1),

@@ -224,6 +224,7 @@ fn make(agent: &Agent, claimant: &Claimant) -> Result<&'static str, CliError> {
         selectors: &[],
         require_claim: false,
         credentials: false,
+        notify: None,
         users: &[],
     };
     agent.post("/runsecrets/v1/services/create", serde_json::to_vec(&body).unwrap_or_default())?;
@@ -255,6 +256,7 @@ fn grant(agent: &Agent, claimant: &Claimant, found: &Value) -> Result<&'static s
         match_add: &[],
         match_rm: &[],
         credentials: None,
+        notify: None,
         live: true,
         user_add: &[],
         user_rm: &[],

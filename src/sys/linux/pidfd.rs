@@ -71,6 +71,18 @@ impl Process {
         Ok(poll(&mut fds, PollTimeout::ZERO)? == 0)
     }
 
+    /// Sends it `signal`; the first process of a pid namespace gets only those that it has a handler for.
+    ///
+    /// # Errors
+    /// It has ended, or is not ours to signal. Source: pidfd_send_signal(2).
+    pub fn send(&self, signal: nix::sys::signal::Signal) -> io::Result<()> {
+        let none = std::ptr::null::<libc::siginfo_t>();
+        // SAFETY: no siginfo is given, and the rest are integers.
+        let sent =
+            unsafe { libc::syscall(libc::SYS_pidfd_send_signal, self.fd.as_raw_fd(), signal as libc::c_int, none, 0) };
+        super::check(sent).map(drop)
+    }
+
     /// When it started, in clock ticks since boot: with the number, a name that is never given twice.
     ///
     /// # Errors
