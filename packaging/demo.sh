@@ -75,7 +75,17 @@ mount=$(show incontainer redis grep /run/secrets /proc/self/mountinfo); echo "$m
 # ramfs, which cannot be swapped either, where the kernel has no noswap (before 6.4).
 has "$mount" " ro,nosuid,nodev,noexec,.*( - tmpfs .*noswap| - ramfs )"
 holders=$(show runsecrets service ps redis); echo "$holders"
-has "$holders" "^redis +redis .* my_secret_data "
+has "$holders" "^redis +redis .* my_secret_data:1 "
+
+step "A new value, and the running container has it"
+new="a new demo secret"
+printf '$ echo "%s" | runsecrets secret update my_secret_data -\n' "$new"
+echo "$new" | runsecrets secret update my_secret_data -
+text=$(show incontainer redis cat /run/secrets/my_secret_data); echo "$text"
+has "$text" "^$new$"
+show runsecrets secret rollback my_secret_data
+text=$(show incontainer redis cat /run/secrets/my_secret_data); echo "$text"
+has "$text" "^$value$"
 
 step "In use: it cannot be removed"
 refusal=$(fails runsecrets secret rm my_secret_data); echo "$refusal"
@@ -89,7 +99,7 @@ printf '$ cat <&9    # a descriptor that was opened before the stop\n'
 must [ -z "$(cat <&9)" ]
 echo "(empty)"
 exec 9<&-
-if grep -rqF "$value" "$bundle" "$place/state" "$place/run" "$place/agent.log"; then
+if grep -rqF -e "$value" -e "$new" "$bundle" "$place/state" "$place/run" "$place/agent.log"; then
     echo "the value is on disk" >&2; exit 1
 fi
 echo "searched the root file system, config.json, the store, the run directory and the log: the value is nowhere"
