@@ -10,6 +10,7 @@ on_each_runtime!(
     an_annotated_container_has_its_secrets,
     a_container_that_is_stopped_and_started_again_has_them_again,
     images_exports_and_files_of_podman_hold_nothing,
+    changes_reach_a_running_container,
     a_read_only_root_gets_its_secrets,
     owners_are_the_containers_own_in_a_user_namespace,
     owners_are_the_containers_own_where_podman_chooses_its_ids,
@@ -88,6 +89,21 @@ fn images_exports_and_files_of_podman_hold_nothing(runtime: Runtime) {
     podman.ok(&["run", "--name", "copy", "localhost/committed", "sh", "-c", "! cat /run/secrets/key"]);
     podman.remove("web");
     canary.is_nowhere_in(&podman.places());
+    bed.holds_nothing();
+}
+
+fn changes_reach_a_running_container(runtime: Runtime) {
+    let (bed, podman) = web(runtime, b"k");
+    podman.start("web", &["--annotation", WEB]).unwrap();
+    bed.cli_given(&["secret", "update", "key", "-"], b"new");
+    assert_eq!(podman.exec("web", &["cat", "/run/secrets/key", "/etc/app/key"]), "newnew");
+    bed.cli_ok(&["secret", "rollback", "key"]);
+    assert_eq!(podman.exec("web", &["cat", "/run/secrets/key", "/etc/app/key"]), "kk");
+    bed.secret("other", b"o");
+    bed.cli_ok(&["service", "update", "web", "--secret-rm", "key", "--secret-add", "source=other,target=/etc/other"]);
+    assert_eq!(podman.exec("web", &["cat", "/etc/other"]), "o");
+    assert_eq!(podman.exec("web", &["ls", "-A", "/run/secrets"]), "");
+    podman.remove("web");
     bed.holds_nothing();
 }
 
