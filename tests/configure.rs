@@ -7,13 +7,12 @@ mod docker;
 mod image;
 mod testbed;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
 
 use docker::Docker;
-use testbed::{Bed, CLI, Podman, Rootfs, Runtime, WRAPPER, hook, program, words};
+use testbed::{Bed, CLI, Podman, Rootfs, Runtime, WRAPPER, program, words};
 
 const SECRET: &str = "/run/secrets/key";
 
@@ -23,14 +22,7 @@ fn scene(directory: &Path) -> (Bed, PathBuf) {
     bed.secret("key", b"k");
     bed.service("web", &["key"]);
     let wrapper = directory.join("wrapper");
-    let script = format!(
-        "#!/bin/sh\nexec {WRAPPER} --real-runtime {} --hook {} --run-dir {} \"$@\"\n",
-        bed.runtime.path().display(),
-        hook().display(),
-        bed.place.run().display()
-    );
-    std::fs::write(&wrapper, script).unwrap();
-    std::fs::set_permissions(&wrapper, PermissionsExt::from_mode(0o755)).unwrap();
+    bed.write_wrapper(&wrapper, "");
     (bed, wrapper)
 }
 

@@ -29,14 +29,7 @@ on_each_runtime!(
 /// A script that calls the wrapper with what an installed one would find by itself.
 fn wrapper(bed: &Bed, more: &str) -> PathBuf {
     let path = bed.place.path("wrapped");
-    let script = format!(
-        "#!/bin/sh\nexec {WRAPPER} --real-runtime {} --hook {} --run-dir {} {more} \"$@\"\n",
-        bed.runtime.path().display(),
-        testbed::hook().display(),
-        bed.place.run().display()
-    );
-    std::fs::write(&path, script).unwrap();
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    bed.write_wrapper(&path, more);
     path
 }
 

@@ -1,7 +1,6 @@
 //! containerd with directories and a socket of its own; it goes away with its tasks when it is dropped.
 #![allow(dead_code)] // each test program uses its own part
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Instant;
@@ -12,7 +11,7 @@ use tempfile::TempDir;
 
 use crate::image;
 use crate::testbed::running_agent::LIMIT;
-use crate::testbed::{Bed, Rootfs, WRAPPER, hook, program, words};
+use crate::testbed::{Bed, Rootfs, program, words};
 
 pub(crate) struct Containerd {
     directory: TempDir,
@@ -34,14 +33,7 @@ impl Containerd {
         let directory = tempfile::tempdir().unwrap();
         let path = |name: &str| directory.path().join(name);
         let wrapper = Self::wrapper_in(directory.path());
-        let script = format!(
-            "#!/bin/sh\nexec {WRAPPER} --real-runtime {} --hook {} --run-dir {} \"$@\"\n",
-            bed.runtime.path().display(),
-            hook().display(),
-            bed.place.run().display()
-        );
-        std::fs::write(&wrapper, script).unwrap();
-        std::fs::set_permissions(&wrapper, PermissionsExt::from_mode(0o755)).unwrap();
+        bed.write_wrapper(&wrapper, "");
         let (lines, opt) = (lines(directory.path()), path("opt"));
         let config = format!(
             "version = 2\noom_score = 0\n{lines}[plugins.\"io.containerd.internal.v1.opt\"]\npath = \"{}\"\n",

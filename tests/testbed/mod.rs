@@ -108,6 +108,18 @@ impl Bed {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Writes a program that calls the wrapper with what an installed one would find by itself, and with `more`.
+    pub fn write_wrapper(&self, path: &Path, more: &str) {
+        let script = format!(
+            "#!/bin/sh\nexec {WRAPPER} --real-runtime {} --hook {} --run-dir {} {more} \"$@\"\n",
+            self.runtime.path().display(),
+            hook().display(),
+            self.place.run().display()
+        );
+        std::fs::write(path, script).unwrap();
+        running_agent::set_mode(path, 0o755);
+    }
+
     /// A busybox bundle with our hooks that claims `service`.
     pub fn bundle(&self, service: &str) -> Bundle {
         Bundle::new(Rootfs::busybox()).hooked(&self.place.run()).claiming(service)

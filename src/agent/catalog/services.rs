@@ -85,7 +85,7 @@ impl Catalog {
         Ok(service)
     }
 
-    /// Removes a service. Containers that run keep what they have until they stop.
+    /// Removes a service; what its running containers have is the deliveries' to revoke.
     ///
     /// # Errors
     /// [`Status::NotFound`](super::Status::NotFound), [`Status::Ambiguous`](super::Status::Ambiguous),

@@ -162,11 +162,11 @@ impl Deliveries {
             }
         };
         let granted = renewed.as_ref().map_or(&[][..], |authorized| authorized.grants().as_slice());
-        let mut outcomes = self.revoke_all_but(granted, container);
-        let Some(authorized) = &renewed else { return outcomes };
+        let mut done = self.revoke_all_but(granted, container);
+        let Some(authorized) = &renewed else { return done };
         if container.delivery.uid != 0 {
-            outcomes.extend(self.regrant_of_user(catalog, container, authorized));
-            return outcomes;
+            done.extend(self.regrant_of_user(catalog, container, authorized));
+            return done;
         }
         let planned = {
             let files = container.files.clone();
@@ -176,14 +176,9 @@ impl Deliveries {
             Ok(change) => change,
             Err(error) => {
                 // One target that cannot be had is named in the error; none of the others is touched.
-                let reason = DeliveryError::from(error).to_string();
-                outcomes.extend(granted.iter().map(|grant| Outcome {
-                    container: container.delivery.id.clone(),
-                    target: grant.target.clone(),
-                    action: "grant",
-                    failure: Some(reason.clone()),
-                }));
-                return outcomes;
+                let targets = granted.iter().map(|grant| &grant.target);
+                done.extend(outcomes(container, targets, "grant", Err(error.into())));
+                return done;
             }
         };
         let mut wanted = Vec::new();
@@ -198,18 +193,18 @@ impl Deliveries {
                 None => added.push((grant, file)),
             }
         }
-        outcomes.extend(self.put_all(catalog, authorized, container, wanted));
+        done.extend(self.put_all(catalog, authorized, container, wanted));
         for (grant, file) in added {
             let opened = catalog.open_value(authorized, grant).map_err(DeliveryError::from);
-            let done = opened.and_then(|(info, version, value)| {
+            let added = opened.and_then(|(info, version, value)| {
                 container.running(self).add(&change, file, grant.target.as_str(), &value)?;
                 container.delivery.secrets.push(delivered(info, version, grant));
                 container.files.push(file.clone());
                 self.records.write(&Record::of(container))
             });
-            outcomes.push(outcome(container, &grant.target, "grant", done));
+            done.push(outcome(container, &grant.target, "grant", added));
         }
-        outcomes
+        done
     }
 
     /// The same for a user's container, into which we do not go: what it has is brought up to date, what it has not comes
@@ -256,6 +251,23 @@ impl Deliveries {
         })?;
         Ok(renew(held.uid, &held.id, (&held.service_id, &held.service), &service)?)
     }
+}
+
+/// What became of several secrets that had one fate.
+pub(super) fn outcomes<'t>(
+    container: &Container,
+    targets: impl Iterator<Item = &'t Target>,
+    action: &'static str,
+    done: Result<(), DeliveryError>,
+) -> Vec<Outcome> {
+    let failure = done.err().map(|error| error.to_string());
+    let one = |target: &Target| Outcome {
+        container: container.delivery.id.clone(),
+        target: target.clone(),
+        action,
+        failure: failure.clone(),
+    };
+    targets.map(one).collect()
 }
 
 pub(super) fn outcome(

@@ -7,7 +7,7 @@ use crate::model::{Grant, SecretInfo};
 use crate::policy::Authorized;
 
 use super::held::Container;
-use super::live::{Outcome, outcome};
+use super::live::{Outcome, outcome, outcomes};
 use super::record::Record;
 use super::{Delivered, Deliveries, DeliveryError};
 
@@ -27,7 +27,8 @@ impl Deliveries {
         wanted.retain(|(index, grant, file)| !is_there(catalog, container, *index, grant, file));
         let together = |wanted: &Wanted<'_>| container.generations && !wanted.2.is_single();
         let (together, singly): (Vec<_>, Vec<_>) = wanted.into_iter().partition(together);
-        let mut outcomes = self.put_together(catalog, authorized, container, together);
+        let done = self.put_together(catalog, authorized, container, &together);
+        let mut outcomes = outcomes(container, together.iter().map(|(_, grant, _)| &grant.target), "rotate", done);
         for (index, grant, file) in singly {
             let opened = catalog.open_value(authorized, grant).map_err(DeliveryError::from);
             let done = opened.and_then(|(info, version, value)| {
@@ -44,44 +45,30 @@ impl Deliveries {
         outcomes
     }
 
-    /// The same for files that change in one step.
+    /// The same for files that change in one step: all of them, or none.
     fn put_together(
         &self,
         catalog: &Catalog,
         authorized: &Authorized,
         container: &mut Container,
-        wanted: Vec<Wanted<'_>>,
-    ) -> Vec<Outcome> {
+        wanted: &[Wanted<'_>],
+    ) -> Result<(), DeliveryError> {
         if wanted.is_empty() {
-            return Vec::new();
+            return Ok(());
         }
         let (mut news, mut changes) = (Vec::new(), Vec::new());
-        for (index, grant, file) in &wanted {
-            match catalog.open_value(authorized, grant) {
-                Ok((info, version, value)) => {
-                    news.push((*index, file.clone(), value));
-                    changes.push((*index, file.clone(), delivered(info, version, grant)));
-                }
-                // All or none.
-                Err(error) => return all_failed(container, &wanted, &error.to_string()),
-            }
+        for (index, grant, file) in wanted {
+            let (info, version, value) = catalog.open_value(authorized, grant)?;
+            news.push((*index, file.clone(), value));
+            changes.push((*index, file.clone(), delivered(info, version, grant)));
         }
-        if let Err(error) = self.flip(container, &news) {
-            return all_failed(container, &wanted, &error.to_string());
-        }
+        self.flip(container, &news)?;
         drop(news);
         for (index, file, held) in changes {
             container.files[index] = file;
             container.delivery.secrets[index] = held;
         }
-        let written = self.records.write(&Record::of(container)).map_err(|error| error.to_string());
-        let outcomes = wanted.iter().map(|(_, grant, _)| Outcome {
-            container: container.delivery.id.clone(),
-            target: grant.target.clone(),
-            action: "rotate",
-            failure: written.clone().err(),
-        });
-        outcomes.collect()
+        self.records.write(&Record::of(container))
     }
 
     /// The next generation of what the container has, with these in the place of others.
@@ -105,14 +92,4 @@ fn is_there(catalog: &Catalog, container: &Container, index: usize, grant: &Gran
 
 pub(super) fn delivered(info: SecretInfo, version: u64, grant: &Grant) -> Delivered {
     Delivered { id: info.id, name: info.name, version, target: grant.target.clone(), since: clock::now() }
-}
-
-fn all_failed(container: &Container, wanted: &[Wanted<'_>], reason: &str) -> Vec<Outcome> {
-    let failed = wanted.iter().map(|(_, grant, _)| Outcome {
-        container: container.delivery.id.clone(),
-        target: grant.target.clone(),
-        action: "rotate",
-        failure: Some(reason.to_owned()),
-    });
-    failed.collect()
 }
