@@ -4,5 +4,7 @@
 
 mod error;
 pub mod linux;
+#[cfg(any(windows, test))]
+pub mod windows;
 
 pub use error::DeliverError;
