@@ -2,7 +2,7 @@
 //! afterwards; what is not kept in the end is overwritten and removed.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use crate::model::ContainerId;
@@ -130,20 +130,25 @@ pub fn replace_value(
 ) -> Result<(), WindowsError> {
     let file = below(&place.values(), file);
     // Beside the directory that the container sees: no name of a target is taken.
-    let (fresh, old) = (place.directory.join("new"), place.directory.join("old"));
-    for left in [&fresh, &old] {
-        scrub_file(acl, left).map_err(WindowsError::on("overwrite", left))?;
-    }
+    let [fresh, old, past] = ["new", "old", "past"].map(|name| place.directory.join(name));
+    let overwrite = |path: &Path| scrub_file(acl, path).map_err(WindowsError::on("overwrite", path));
+    let forget = |path: &Path| match std::fs::remove_file(path) {
+        Err(cause) if cause.kind() != ErrorKind::NotFound => Err(WindowsError::on("remove", path)(cause)),
+        _ => Ok(()),
+    };
+    overwrite(&fresh)?;
+    overwrite(&past)?;
+    // What a crash left under this name may be the value that stands: only the name goes.
+    forget(&old)?;
     write_value(acl, &fresh, value)?;
     std::fs::hard_link(&file, &old).map_err(WindowsError::on("keep the old value of", &file))?;
-    let renamed = std::fs::rename(&fresh, &file).map_err(WindowsError::on("replace", &file));
-    if renamed.is_err() {
-        // The old name goes by itself: overwriting it would reach the value that still stands.
-        let _ = std::fs::remove_file(&old);
+    if let Err(cause) = std::fs::rename(&fresh, &file) {
+        forget(&old)?;
+        overwrite(&fresh)?;
+        return Err(WindowsError::on("replace", &file)(cause));
     }
-    let left = if renamed.is_ok() { &old } else { &fresh };
-    scrub_file(acl, left).map_err(WindowsError::on("overwrite", left))?;
-    renamed
+    std::fs::rename(&old, &past).map_err(WindowsError::on("put aside the old value of", &file))?;
+    overwrite(&past)
 }
 
 /// A path below `top`.
@@ -153,7 +158,7 @@ pub(super) fn below(top: &Path, names: &[String]) -> PathBuf {
 
 fn make_directory(acl: &dyn Acl, path: &Path) -> Result<(), WindowsError> {
     match acl.make_directory(path) {
-        Err(cause) if cause.kind() == std::io::ErrorKind::AlreadyExists => {
+        Err(cause) if cause.kind() == ErrorKind::AlreadyExists => {
             Err(WindowsError::Occupied { directory: path.to_owned() })
         }
         made => made.map_err(WindowsError::on("make the directory", path)),

@@ -80,9 +80,10 @@ fn a_new_value_takes_the_place_of_the_old_one() {
     let filled = Filled::make(&seams, place(top.path()), &planned(&["key"]), |_| Ok::<_, WindowsError>(value("old")));
     let filled = filled.unwrap();
     let (place, file) = (filled.place().clone(), vec!["key".to_owned()]);
-    for left in ["new", "old"] {
+    for left in ["new", "past"] {
         std::fs::write(place.directory().join(left), "left by a crash").unwrap();
     }
+    std::fs::hard_link(place.values().join("key"), place.directory().join("old")).unwrap();
     replace_value(&PlainAcl::default(), &place, &file, &value("newer")).unwrap();
     assert_eq!(std::fs::read_to_string(place.values().join("key")).unwrap(), "newer");
     assert_eq!(std::fs::read_dir(place.directory()).unwrap().count(), 1, "nothing is left beside");
