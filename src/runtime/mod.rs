@@ -9,6 +9,9 @@ mod arguments;
 mod bundle;
 mod error;
 mod programs;
+#[cfg(test)]
+#[allow(dead_code, reason = "the program that uses it is for Windows")]
+mod windows;
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;

@@ -8,6 +8,7 @@
 //! | `plan` | pure: grants to files, directories and links |
 //! | `bitlocker` | pure: what a volume's state means, and what to do about it |
 //! | `seams` | what Win32 does for us: links, access lists, the volume's state |
+//! | `win32`, `patience` | the same for real; and a question that may get no answer |
 //! | `apply` | the container's directory and its files, undone unless kept |
 //! | `layer` | links in a container's layer, each read back, and their removal |
 //! | `scrub` | overwrite, flush, delete; and what a crash has left |
@@ -17,10 +18,14 @@ mod bitlocker;
 mod error;
 mod layer;
 mod names;
+#[cfg(any(all(windows, feature = "agent"), test))]
+mod patience;
 mod plan;
 mod scrub;
 mod seams;
 mod target;
+#[cfg(all(windows, feature = "agent"))]
+mod win32;
 
 pub use apply::{FillPlace, Filled, replace_value};
 pub use bitlocker::{Demand, ShellReport, VolumeState, Why, WmiReport, admits, judge};
