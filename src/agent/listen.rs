@@ -1,23 +1,21 @@
 //! Accepting connections: who may come in, how many at one time, and how they are let go at the end. No peer that is
 //! refused gets a byte read, and no failure to accept ends the agent or makes it spin.
 
-use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::watch::Receiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, warn};
 
+use super::admin::{Admission, Listener, NOT_ADMITTED, Stream, is_passing};
 use super::api::Api;
 use super::config::Limits;
 use super::patient::Patient;
-use crate::sys::linux::peer::{self, Peer};
-use crate::sys::linux::process::effective_uid;
+use crate::sys::here::peer::Peer;
 
 /// The bytes of a request's head, or ahead in its body, that are kept; hyper takes up to twice as many while it reads.
 const MAX_HEAD: usize = 64 * 1024;
@@ -26,33 +24,10 @@ const BACK_OFF: Duration = Duration::from_millis(100);
 /// The least time between two log lines of one kind at one door.
 const QUIET: Duration = Duration::from_secs(1);
 
-/// Who may connect, besides root and the agent's own user.
-#[derive(Debug, Clone, Copy)]
-pub enum Admission {
-    /// Nobody.
-    RootOnly,
-    /// Members of this group.
-    Group(u32),
-}
-
-impl Admission {
-    /// Whether the peer of `stream` may come in: by its user, its group, or one of its other groups.
-    fn admits(self, stream: &UnixStream, peer: Peer) -> bool {
-        peer.uid == 0
-            || peer.uid == effective_uid()
-            || match self {
-                Self::RootOnly => false,
-                Self::Group(group) => {
-                    peer.gid == group || peer::groups(stream).is_ok_and(|groups| groups.contains(&group))
-                }
-            }
-    }
-}
-
-/// One socket, who may use it, and by how many at one time.
+/// One way in, who may use it, and how many at one time.
 pub struct Door {
     name: &'static str,
-    listener: UnixListener,
+    listener: Listener,
     admission: Admission,
     places: Arc<Semaphore>,
     all_places: usize,
@@ -79,23 +54,23 @@ impl Throttle {
 
 impl Door {
     /// A door called `name` in the log.
-    pub fn new(name: &'static str, listener: UnixListener, admission: Admission, places: usize) -> Self {
+    pub fn new(name: &'static str, listener: Listener, admission: Admission, places: usize) -> Self {
         Self { name, listener, admission, places: Arc::new(Semaphore::new(places)), all_places: places }
     }
 
     /// Accepts until `stop`, gives each connection that may come in to `serve`, then waits for the last of them to end,
     /// but not longer than `patience`. `serve` must return at once.
     pub async fn keep(
-        self,
+        mut self,
         mut stop: Receiver<bool>,
         patience: Duration,
-        mut serve: impl FnMut(UnixStream, Peer, OwnedSemaphorePermit),
+        mut serve: impl FnMut(Stream, Peer, OwnedSemaphorePermit),
     ) {
         let (mut refused, mut full, mut failed) = (Throttle::default(), Throttle::default(), Throttle::default());
         loop {
             let accepted = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
-                accepted = self.listener.accept() => accepted.map(|(stream, _)| stream),
+                accepted = self.listener.accept() => accepted,
             };
             let stream = match accepted {
                 Ok(stream) => stream,
@@ -109,16 +84,10 @@ impl Door {
                     continue;
                 }
             };
-            let Ok(peer) = peer::credentials(&stream) else { continue };
-            if !self.admission.admits(&stream, peer) {
+            let Ok((peer, admitted)) = self.admission.judge(&stream) else { continue };
+            if !admitted {
                 if let Some(unsaid) = refused.due() {
-                    warn!(
-                        socket = self.name,
-                        uid = peer.uid,
-                        pid = peer.pid,
-                        unsaid,
-                        "refused: not root, not in the group"
-                    );
+                    warn!(socket = self.name, uid = peer.uid, pid = peer.pid, unsaid, "{NOT_ADMITTED}");
                 }
                 continue;
             }
@@ -143,16 +112,8 @@ impl Door {
     }
 }
 
-/// Whether an error of accept(2) is over with the connection that it came with.
-fn is_passing(error: &io::Error) -> bool {
-    matches!(
-        error.raw_os_error(),
-        Some(libc::ECONNABORTED | libc::EINTR | libc::EAGAIN | libc::EPROTO | libc::EPERM | libc::ECONNRESET)
-    )
-}
-
 /// Starts an HTTP conversation on an admin connection.
-pub fn serve_api(api: &Arc<Api>, limits: &Limits, stream: UnixStream, peer: Peer, place: OwnedSemaphorePermit) {
+pub fn serve_api(api: &Arc<Api>, limits: &Limits, stream: Stream, peer: Peer, place: OwnedSemaphorePermit) {
     let (api, mut stop) = (api.clone(), api.stop.clone());
     let header_time = limits.header_seconds.seconds();
     let stream = TokioIo::new(Patient::new(stream, limits.answer_seconds.seconds()));

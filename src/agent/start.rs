@@ -12,8 +12,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::api::Api;
+use super::admin::{Admission, Listener};
 use super::api::status::{Facts, Socket};
+use super::api::{Api, Follower};
 use super::autolock::Autolock;
 use super::catalog::{CatalogError, Status};
 use super::config::{Bounded, Cdi, Config, ConfigError, DEFAULT_FILE, Limits, UserText};
@@ -23,7 +24,7 @@ use super::docker::Docker;
 use super::events::Events;
 use super::hardening::{self, Hardened, HardeningError};
 use super::hooks::HookDoor;
-use super::listen::{self, Admission, Door};
+use super::listen::{self, Door};
 use super::log::Log;
 use super::options::Options;
 use super::protected::{self, ProtectionError};
@@ -150,7 +151,10 @@ pub fn run(options: &Options) -> Result<(), StartError> {
 
     let Cdi { file, hook: program } = &config.cdi;
     let devices = file.clone().map(|file| Arc::new(Devices::new(file, program.clone(), run_dir.clone())));
-    if let Some(Err(failure)) = devices.as_ref().map(|devices| devices.refresh(&lock)) {
+    let follower = devices.map(|devices| -> Follower {
+        Arc::new(move |lock: &Autolock| devices.refresh(lock).map_err(|failure| failure.to_string()))
+    });
+    if let Some(Err(failure)) = follower.as_ref().map(|follow| follow(&lock)) {
         error!("{failure}");
     }
 
@@ -178,7 +182,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         let admittance = admittance(&config);
         let users = users.map(|users| UserDoor::open(users, deliveries.clone(), admittance)).transpose();
         let doors = (hooks, users.map_err(StartError::Runtime)?);
-        let api = Arc::new(Api { lock, deliveries, events, devices, facts, kept_versions, body_time, stop });
+        let api = Arc::new(Api { lock, deliveries, events, follower, facts, kept_versions, body_time, stop });
         let admission = group.map_or(Admission::RootOnly, Admission::Group);
         serve(&config.limits, api, (admin, admission), doors, stopper).await
     })?;
@@ -281,7 +285,7 @@ async fn serve(
     (hooks, users): (HookDoor, Option<UserDoor>),
     stopper: watch::Sender<bool>,
 ) -> Result<(), StartError> {
-    let admin = tokio::net::UnixListener::from_std(admin).map_err(StartError::Runtime)?;
+    let admin = Listener::new(admin).map_err(StartError::Runtime)?;
     let admin = Door::new("agent.sock", admin, admins, limits.api_connections.count());
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Runtime)?;

@@ -7,11 +7,9 @@ use std::path::PathBuf;
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use super::error::CliError;
-use crate::model::{Grant, HOOK, Labels, ModelError, RUN_DIR, Selector, ServiceName, Signal};
-use crate::sys::linux::process::user_id;
-
-/// The environment variable that moves the run directory.
-const RUN_DIR_VARIABLE: &str = "RUNSECRETS_RUN_DIR";
+use super::reach;
+use crate::model::{Grant, HOOK, Labels, ModelError, Selector, ServiceName, Signal};
+use crate::sys::here::process::user_id;
 
 /// What stands on the command line.
 #[derive(Debug, Parser)]
@@ -472,13 +470,7 @@ pub fn definition(verbs: &[Verb]) -> clap::Command {
 
 /// The agent's socket.
 pub(super) fn socket(place: &Place) -> Result<PathBuf, CliError> {
-    if let Some(host) = &place.host {
-        let path = host.to_str().and_then(|host| host.strip_prefix("unix://")).filter(|path| path.starts_with('/'));
-        return path.map(PathBuf::from).ok_or(CliError::Host);
-    }
-    let from_environment = || std::env::var_os(RUN_DIR_VARIABLE).filter(|dir| !dir.is_empty()).map(PathBuf::from);
-    let run_dir = place.run_dir.clone().or_else(from_environment).unwrap_or_else(|| PathBuf::from(RUN_DIR));
-    Ok(run_dir.join("agent.sock"))
+    reach::address(place.run_dir.as_deref(), place.host.as_deref())
 }
 
 #[cfg(test)]

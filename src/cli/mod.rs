@@ -9,6 +9,7 @@ mod args;
 mod cdi;
 mod client;
 mod compose;
+#[cfg_attr(windows, path = "windows/doctor.rs")]
 mod doctor;
 mod error;
 mod events;
@@ -16,6 +17,8 @@ mod format;
 mod input;
 mod object;
 mod ps;
+#[cfg_attr(windows, path = "windows/reach.rs")]
+mod reach;
 mod report;
 mod secret;
 mod service;

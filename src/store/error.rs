@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::Key;
+use crate::sys::here::file::MAKE_PRIVATE;
 
 /// Why a store could not do what it was asked.
 #[derive(Debug)]
@@ -22,10 +23,8 @@ pub enum StoreError {
     Exposed {
         /// The directory.
         path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-        /// Its owner.
-        uid: u32,
+        /// Whose it is, and who may use it.
+        found: String,
     },
     /// The file system refused.
     Io {
@@ -79,9 +78,9 @@ impl fmt::Display for StoreError {
                 "the store in {} is in use by another process; stop the other runsecrets-agent first",
                 path.display()
             ),
-            Self::Exposed { path, mode, uid } => write!(
+            Self::Exposed { path, found } => write!(
                 f,
-                "the state directory {} (mode {mode:04o}, uid {uid}) is not this user's alone; make it so with chown and chmod 0700",
+                "the state directory {} ({found}) is not this user's alone; make it so with {MAKE_PRIVATE}",
                 path.display()
             ),
             Self::Io { doing, path, cause } => {

@@ -73,7 +73,38 @@ pub enum VolumeState {
     },
 }
 
+/// How well values are kept from a disk that is taken away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Protection {
+    /// BitLocker protects the volume.
+    Bitlocker,
+    /// It does not.
+    Unprotected,
+    /// Nobody can say.
+    Unknown,
+}
+
+impl fmt::Display for Protection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Bitlocker => "bitlocker",
+            Self::Unprotected => "unprotected",
+            Self::Unknown => "unknown",
+        })
+    }
+}
+
 impl VolumeState {
+    /// What that is worth.
+    pub fn protection(&self) -> Protection {
+        match self {
+            Self::On => Protection::Bitlocker,
+            Self::Off { .. } => Protection::Unprotected,
+            Self::Unknown { .. } => Protection::Unknown,
+        }
+    }
+
     /// The word for logs and JSON.
     pub fn word(&self) -> &'static str {
         match self {
@@ -111,7 +142,7 @@ impl fmt::Display for VolumeState {
             ),
             Self::Unknown { why, volume } => write!(
                 f,
-                "nobody could say whether BitLocker is on ({why}); see `manage-bde -status {volume}` (on a server: `Install-WindowsFeature BitLocker -Restart`), or accept it with require-bitlocker = \"warn\" in [windows] of the configuration"
+                "nobody could say whether BitLocker is on ({why}); see `manage-bde -status {volume}` (on a server: `Install-WindowsFeature BitLocker -Restart`), or accept it with bitlocker = \"warn\" in [delivery] of the configuration"
             ),
         }
     }

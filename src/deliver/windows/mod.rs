@@ -28,7 +28,7 @@ mod target;
 mod win32;
 
 pub use apply::{FillPlace, Filled, replace_value};
-pub use bitlocker::{Demand, ShellReport, VolumeState, Why, WmiReport, admits, judge};
+pub use bitlocker::{Demand, Protection, ShellReport, VolumeState, Why, WmiReport, admits, judge};
 pub use error::WindowsError;
 pub use layer::{Layer, LayerRecord, MadeLinks};
 pub use names::{NameFault, check_name, folded};

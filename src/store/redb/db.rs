@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use ::redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
 
 use super::super::{Batch, Change, Condition, Key, Revision, StoreError, Stored, Visit};
-use super::private_file;
+use crate::sys::here::file::open_private;
 
 /// Key to `revision (8) | record`.
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
@@ -24,7 +24,7 @@ pub(super) struct Db {
 impl Db {
     /// Makes an empty file with revision 0.
     pub(super) fn create(path: &Path) -> Result<Self, StoreError> {
-        private_file(path).map_err(|cause| StoreError::Io { doing: "make", path: path.to_owned(), cause })?;
+        open_private(path).map_err(|cause| StoreError::Io { doing: "make", path: path.to_owned(), cause })?;
         let db = Builder::new().set_cache_size(CACHE).create(path).map_err(|error| opening(path, error))?;
         let new = Self { path: path.to_owned(), db };
         new.apply(&Batch::default(), Revision(0))?;

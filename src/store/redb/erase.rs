@@ -5,11 +5,11 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use super::db::Db;
-use super::{Batch, Revision, STORE_FILE, StoreError, private_file, sync_dir};
+use super::{Batch, Revision, STORE_FILE, StoreError, sync_dir};
+use crate::sys::here::file::{identity, open_private, read_at, write_all_at};
 
 const NEW_FILE: &str = "store.redb.new";
 const OLD_FILE: &str = "store.redb.old";
@@ -59,9 +59,7 @@ pub(super) fn finish(dir: &Path) -> Result<(), StoreError> {
 }
 
 fn same_file(one: &Path, other: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let id = |path: &Path| fs::symlink_metadata(path).map(|data| (data.dev(), data.ino())).ok();
-    id(one).is_some_and(|one| id(other) == Some(one))
+    identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
 /// Overwrites a file with zeros, syncs it and unlinks it; a file that is not there is wiped already.
@@ -69,7 +67,7 @@ fn wipe(path: &Path) -> Result<(), StoreError> {
     if fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(());
     }
-    private_file(path).and_then(overwrite).map_err(failed("overwrite", path))?;
+    open_private(path).and_then(overwrite).map_err(failed("overwrite", path))?;
     remove(path)
 }
 
@@ -78,12 +76,12 @@ fn overwrite(file: File) -> io::Result<()> {
     let (zeros, mut chunk) = ([0; CHUNK], [0; CHUNK]);
     let mut at = 0;
     loop {
-        let count = file.read_at(&mut chunk, at)?;
+        let count = read_at(&file, &mut chunk, at)?;
         if count == 0 {
             return file.sync_data();
         }
         if chunk[..count] != zeros[..count] {
-            file.write_all_at(&zeros[..count], at)?;
+            write_all_at(&file, &zeros[..count], at)?;
         }
         at += count as u64;
     }

@@ -2,7 +2,6 @@
 
 use std::fs::OpenOptions;
 use std::io;
-use std::os::windows::ffi::OsStrExt;
 use std::os::windows::fs::OpenOptionsExt;
 use std::os::windows::io::AsRawHandle;
 use std::path::Path;
@@ -11,6 +10,8 @@ use windows_sys::Win32::Storage::FileSystem::{
     FILE_FLAG_BACKUP_SEMANTICS, FILE_NAME_NORMALIZED, FILE_READ_ATTRIBUTES, GetFinalPathNameByHandleW,
     GetVolumeNameForVolumeMountPointW, GetVolumePathNameW, GetVolumePathNamesForVolumeNameW, VOLUME_NAME_GUID,
 };
+
+use super::{check, wide};
 
 /// The most UTF-16 units of a path.
 const MAX_PATH_UNITS: usize = 32_768;
@@ -65,7 +66,7 @@ fn by_handle(directory: &Path) -> io::Result<String> {
 
 /// For systems that know no volumes by handle.
 fn by_path(directory: &Path) -> io::Result<String> {
-    let path = wide(directory.as_os_str());
+    let path = wide(directory.as_os_str())?;
     let mut root = vec![0u16; MAX_PATH_UNITS];
     // SAFETY: the path ends in a NUL, and the buffer has as many units as is said.
     if unsafe { GetVolumePathNameW(path.as_ptr(), root.as_mut_ptr(), MAX_PATH_UNITS as u32) } == 0 {
@@ -80,7 +81,7 @@ fn by_path(directory: &Path) -> io::Result<String> {
 }
 
 fn mount_points(id: &str) -> io::Result<Vec<String>> {
-    let id = wide(id.as_ref());
+    let id = wide(id.as_ref())?;
     let (mut text, mut needed) = (vec![0u16; MAX_PATH_UNITS], 0u32);
     // SAFETY: the name ends in a NUL, and the buffer has as many units as is said.
     let listed = unsafe {
@@ -90,10 +91,6 @@ fn mount_points(id: &str) -> io::Result<Vec<String>> {
         return Err(io::Error::last_os_error());
     }
     Ok(text.split(|unit| *unit == 0).take_while(|part| !part.is_empty()).map(String::from_utf16_lossy).collect())
-}
-
-fn wide(text: &std::ffi::OsStr) -> Vec<u16> {
-    text.encode_wide().chain([0]).collect()
 }
 
 fn until_nul(units: &[u16]) -> String {

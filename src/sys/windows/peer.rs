@@ -1,0 +1,58 @@
+//! Who is at the other end of a named pipe. It states facts; whether that peer may do anything is for the caller.
+
+use std::io;
+use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
+
+use windows_sys::Win32::Foundation::ERROR_CANT_OPEN_ANONYMOUS;
+use windows_sys::Win32::Security::{RevertToSelf, TOKEN_DUPLICATE, TOKEN_QUERY};
+use windows_sys::Win32::System::Pipes::{GetNamedPipeClientProcessId, ImpersonateNamedPipeClient};
+use windows_sys::Win32::System::Threading::{GetCurrentThread, OpenThreadToken};
+
+use super::check;
+use super::token::Token;
+
+/// The process at the client's end, and its user.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Peer {
+    /// Process id. It may have been reused since.
+    pub pid: u32,
+    /// The last number of its user's SID: 18 for SYSTEM, 500 for the built-in Administrator.
+    pub uid: u32,
+}
+
+/// Who is at the client's end of `pipe`, and whether that is SYSTEM or an administrator.
+///
+/// A client says how much of itself it shows. Where it shows itself, the token is that of its thread, by impersonation;
+/// where it connected anonymously, as Docker's clients do, it is that of its process. Either way the pipe's own access list
+/// has let it in.
+///
+/// # Errors
+/// Those of the calls; nothing is known of the peer then.
+pub fn credentials(pipe: &impl AsRawHandle) -> io::Result<(Peer, bool)> {
+    let mut pid = 0;
+    // SAFETY: the pipe is open; the number goes to a variable of ours.
+    check(unsafe { GetNamedPipeClientProcessId(pipe.as_raw_handle(), &raw mut pid) })?;
+    let token = match impersonated(pipe) {
+        Err(error) if error.raw_os_error() == Some(ERROR_CANT_OPEN_ANONYMOUS.cast_signed()) => Token::of_process(pid)?,
+        token => token?,
+    };
+    Ok((Peer { pid, uid: token.user()?.number }, token.is_privileged()?))
+}
+
+/// The token of the client's thread when it connected. The calling thread is the client only inside this function.
+fn impersonated(pipe: &impl AsRawHandle) -> io::Result<Token> {
+    // SAFETY: the pipe is open, and this is its server's end.
+    check(unsafe { ImpersonateNamedPipeClient(pipe.as_raw_handle()) })?;
+    let mut token = std::ptr::null_mut();
+    // SAFETY: the pseudo handle of this thread is always good. The access check is made as the process, not as the client.
+    let opened =
+        check(unsafe { OpenThreadToken(GetCurrentThread(), TOKEN_QUERY | TOKEN_DUPLICATE, 1, &raw mut token) });
+    // SAFETY: the call only gives up what the one above has taken on.
+    if unsafe { RevertToSelf() } == 0 {
+        // A thread that goes on as somebody else must not go on.
+        std::process::abort();
+    }
+    opened?;
+    // SAFETY: the call succeeded, so the handle is ours alone.
+    Ok(Token::take(unsafe { OwnedHandle::from_raw_handle(token) }))
+}
