@@ -35,7 +35,7 @@ pub mod start;
 pub mod devices;
 #[cfg(target_os = "linux")]
 pub mod docker;
-#[cfg(target_os = "linux")]
+#[cfg_attr(windows, path = "windows/hooks.rs")]
 pub mod hooks;
 #[cfg(target_os = "linux")]
 pub mod notify;

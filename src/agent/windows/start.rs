@@ -20,6 +20,7 @@ use super::delivery::{Deliveries, DeliveryError};
 use super::events::Events;
 use super::exit;
 use super::hardening::{self, Hardened, HardeningError};
+use super::hooks::HookDoor;
 use super::listen::{self, Door};
 use super::log::Log;
 use super::options::{Command, Options, ServiceCommand};
@@ -167,7 +168,7 @@ pub(super) fn serve(
         warn!("locked: nothing is delivered until `runsecrets unlock`");
     }
     let events = Arc::new(Events::default());
-    let deliveries = Deliveries::new(lock.clone(), events.clone(), run_dir)?;
+    let deliveries = Deliveries::new(lock.clone(), events.clone(), run_dir, config.delivery.bitlocker)?;
     if let Ok(catalog) = lock.catalog() {
         deliveries.finish_announced(&catalog);
     }
@@ -177,6 +178,14 @@ pub(super) fn serve(
         let name = &config.api.pipe;
         let listener = Listener::new(name).map_err(|cause| StartError::Pipe { name: name.clone(), cause })?;
         let door = Door::new("the pipe", listener, Admission, config.limits.api_connections.count());
+        let hook_name = format!("{name}-hook");
+        let hooks = HookDoor::open(
+            &hook_name,
+            deliveries.clone(),
+            config.limits.hook_connections.count(),
+            config.limits.hook_seconds.seconds(),
+        );
+        let hooks = hooks.map_err(|cause| StartError::Pipe { name: hook_name, cause })?;
         let (stopper, stop) = watch::channel(false);
         let api = Arc::new(Api {
             lock,
@@ -201,7 +210,7 @@ pub(super) fn serve(
         ready();
         let patience = config.limits.stop_seconds.seconds();
         let serve = |stream, peer, place| listen::serve_api(&api, &config.limits, stream, peer, place);
-        tokio::join!(told, door.keep(stop, patience, serve));
+        tokio::join!(told, hooks.keep(stop.clone()), door.keep(stop, patience, serve));
         Ok::<_, StartError>(())
     })?;
     // A thread that still waits for a disk is not waited for.

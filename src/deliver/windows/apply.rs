@@ -151,6 +151,15 @@ pub fn replace_value(
     overwrite(&past)
 }
 
+/// Overwrites and removes the value in `file` of the container whose place is `place`.
+///
+/// # Errors
+/// [`WindowsError::File`], where somebody has it open and lets nobody write to it.
+pub fn remove_value(acl: &dyn Acl, place: &FillPlace, file: &[String]) -> Result<(), WindowsError> {
+    let file = below(&place.values(), file);
+    scrub_file(acl, &file).map_err(WindowsError::on("overwrite", &file))
+}
+
 /// A path below `top`.
 pub(super) fn below(top: &Path, names: &[String]) -> PathBuf {
     names.iter().fold(top.to_owned(), |path, name| path.join(name))

@@ -76,8 +76,13 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_is_refused() {
-        for texts in [&[][..], &["start"], &["poststop", "--pipe"], &["prestart", "--run-dir", "x"], &["prestart", "--service", "../x"]]
-        {
+        for texts in [
+            &[][..],
+            &["start"],
+            &["poststop", "--pipe"],
+            &["prestart", "--run-dir", "x"],
+            &["prestart", "--service", "../x"],
+        ] {
             assert!(parse(texts).is_err(), "{texts:?}");
         }
     }

@@ -44,7 +44,9 @@ fn shown(path: &std::path::Path) -> String {
 impl fmt::Display for HookError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage => f.write_str("usage: runsecrets-hook prestart|poststop [--service NAME] [--ask] [--pipe PIPE]"),
+            Self::Usage => {
+                f.write_str("usage: runsecrets-hook prestart|poststop [--service NAME] [--ask] [--pipe PIPE]")
+            }
             Self::State(cause) => write!(f, "cannot use the state on standard input: {cause}"),
             Self::StateRead { cause } => write!(f, "cannot read the state from standard input: {cause}"),
             Self::ConfigRead { path, cause } => {

@@ -52,9 +52,8 @@ fn by_handle(directory: &Path) -> io::Result<String> {
     let mut text = vec![0u16; MAX_PATH_UNITS];
     let flags = FILE_NAME_NORMALIZED | VOLUME_NAME_GUID;
     // SAFETY: the handle is open, and the buffer has as many units as is said.
-    let length = unsafe {
-        GetFinalPathNameByHandleW(file.as_raw_handle(), text.as_mut_ptr(), MAX_PATH_UNITS as u32, flags)
-    };
+    let length =
+        unsafe { GetFinalPathNameByHandleW(file.as_raw_handle(), text.as_mut_ptr(), MAX_PATH_UNITS as u32, flags) };
     let length = usize::try_from(length).unwrap_or(usize::MAX);
     if length == 0 || length >= text.len() {
         return Err(io::Error::last_os_error());
@@ -84,9 +83,8 @@ fn mount_points(id: &str) -> io::Result<Vec<String>> {
     let id = wide(id.as_ref())?;
     let (mut text, mut needed) = (vec![0u16; MAX_PATH_UNITS], 0u32);
     // SAFETY: the name ends in a NUL, and the buffer has as many units as is said.
-    let listed = unsafe {
-        GetVolumePathNamesForVolumeNameW(id.as_ptr(), text.as_mut_ptr(), MAX_PATH_UNITS as u32, &mut needed)
-    };
+    let listed =
+        unsafe { GetVolumePathNamesForVolumeNameW(id.as_ptr(), text.as_mut_ptr(), MAX_PATH_UNITS as u32, &mut needed) };
     if listed == 0 {
         return Err(io::Error::last_os_error());
     }

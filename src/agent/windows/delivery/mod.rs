@@ -1,22 +1,43 @@
 //! Delivery on Windows: who holds what now. Values stand in files of the container's directory, which only SYSTEM and
-//! administrators may read, until the container has stopped.
+//! administrators may read, until the container has stopped. One exchange, change or removal at a time.
+//!
+//! | file | what |
+//! |---|---|
+//! | `exchange` | a request of a hook's or the wrapper's, from claim to answer |
+//! | `ledger` | who holds what, on disk without values, so that a new agent knows the living from the dead |
+//! | `live` | changes to containers that run |
+//! | `watch` | containers that have ended, and what could not be removed at once |
+//! | `error` | refusals, in words for the operator |
 
+mod error;
+mod exchange;
+mod ledger;
+mod live;
 #[path = "../../delivery/selectors.rs"]
 mod selectors;
+mod watch;
 
-use std::fmt;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
 use super::autolock::Autolock;
-use super::catalog::Catalog;
-use super::events::Events;
-use crate::model::{ContainerId, Id, SecretName, ServiceName, Signal, Target, Timestamp};
+use super::clock;
+use super::config::Bitlocker;
+use super::events::{Events, Kind};
+use crate::deliver::windows::{Demand, Seams, folded};
+use crate::model::{ContainerId, Id, SecretName, ServiceName, Signal, Target, Timestamp, escaped};
 
 pub use crate::deliver::windows::Protection;
+pub use error::DeliveryError;
+use ledger::Record;
+pub use live::{Outcome, Scope};
 pub use selectors::{PatternError, check as check_selectors};
+
+/// The directory below the agent's own that has a directory for each container.
+const CONTAINERS: &str = "containers";
 
 /// One container and what it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,77 +92,59 @@ pub struct Delivered {
     pub since: Timestamp,
 }
 
-/// What a change in the catalog is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Scope {
-    /// These secrets.
-    Secrets(Vec<Id>),
-    /// This service.
-    Service(Id),
-}
-
-/// What became of one secret in one container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Outcome {
-    /// The container.
-    pub container: ContainerId,
-    /// Where it has, had or gets the secret.
-    pub target: Target,
-    /// `rotate`, `grant` or `revoke`.
-    pub action: &'static str,
-    /// Why that could not be done.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub failure: Option<String>,
-}
-
-/// Why a delivery failed.
-#[derive(Debug)]
-pub enum DeliveryError {
-    /// The selectors of several services fit.
-    TwoSelected(Vec<ServiceName>),
-    /// A selector's pattern.
-    Pattern(PatternError),
-}
-
-impl fmt::Display for DeliveryError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::TwoSelected(names) => {
-                let names: Vec<&str> = names.iter().map(ServiceName::as_str).collect();
-                write!(f, "the selectors of {} all fit this container; make them differ", names.join(", "))
-            }
-            Self::Pattern(error) => error.fmt(f),
-        }
-    }
-}
-
-impl std::error::Error for DeliveryError {}
-
-impl From<PatternError> for DeliveryError {
-    fn from(error: PatternError) -> Self {
-        Self::Pattern(error)
-    }
-}
-
 /// The containers that hold secrets.
 pub struct Deliveries {
-    _lock: Arc<Autolock>,
-    _events: Arc<Events>,
+    lock: Arc<Autolock>,
+    events: Arc<Events>,
+    seams: Seams,
+    containers: PathBuf,
+    demand: Demand,
+    /// By the folded id: NTFS has one directory for two ids that differ in case.
+    held: Mutex<HashMap<String, Record>>,
+    /// Whoever delivers, changes or removes.
+    turn: Mutex<Turn>,
+}
+
+/// What whoever has the turn knows.
+#[derive(Debug, Default)]
+struct Turn {
+    /// Nothing is delivered any more: the service stops.
+    stopping: bool,
+    /// Directories whose removal has failed and been told of.
+    left: HashSet<String>,
 }
 
 impl Deliveries {
-    /// Removes what an earlier agent that was cut off has left below `run_dir`, and is ready; called before the pipe opens.
+    /// Removes what an earlier agent has left below `run_dir` of containers that live no more, takes the others up, and is
+    /// ready; called before a pipe opens.
     ///
     /// # Errors
     /// See [`DeliveryError`].
-    pub fn new(lock: Arc<Autolock>, events: Arc<Events>, _run_dir: &Path) -> Result<Arc<Self>, DeliveryError> {
-        Ok(Arc::new(Self { _lock: lock, _events: events }))
+    pub fn new(
+        lock: Arc<Autolock>,
+        events: Arc<Events>,
+        run_dir: &Path,
+        bitlocker: Bitlocker,
+    ) -> Result<Arc<Self>, DeliveryError> {
+        let (seams, containers) = (Seams::win32(), run_dir.join(CONTAINERS));
+        let demand = match bitlocker {
+            Bitlocker::Require => Demand::Require,
+            Bitlocker::Warn => Demand::Warn,
+        };
+        ledger::private_directory(&seams, &containers)?;
+        let (held, turn) = (Mutex::new(ledger::living(&containers)), Mutex::default());
+        let deliveries = Arc::new(Self { lock, events, seams, containers, demand, held, turn });
+        deliveries.sweep();
+        for record in deliveries.held().values() {
+            tracing::info!(container = %record.delivery.id, service = %record.delivery.service, "taken over from an earlier agent");
+        }
+        deliveries.start_watch()?;
+        Ok(deliveries)
     }
 
-    /// How values are kept from a disk.
+    /// How values are kept from a disk: the state of the volume now. Takes some seconds where nobody answers.
     pub fn protection(&self) -> Protection {
-        Protection::Unknown
+        self.seams.volume.state_of(&self.containers).protection()
     }
 
     /// There are no mounts to clone.
@@ -151,25 +154,36 @@ impl Deliveries {
 
     /// The containers that hold secrets now, by id.
     pub fn list(&self) -> Vec<Delivery> {
-        Vec::new()
+        let mut deliveries: Vec<Delivery> = self.held().values().map(|record| record.delivery.clone()).collect();
+        deliveries.sort_by(|one, other| one.id.cmp(&other.id));
+        deliveries
     }
 
-    /// Notes that containers are about to be changed, before the catalog is.
-    ///
-    /// # Errors
-    /// See [`DeliveryError`].
-    pub fn announce(&self, _scope: &Scope) -> Result<(), DeliveryError> {
-        Ok(())
+    /// Removes everything that was delivered, and delivers nothing any more: the service stops, or the machine does; blocks.
+    pub fn scrub(&self) {
+        let mut turn = self.turn();
+        turn.stopping = true;
+        let all: Vec<String> = self.held().keys().cloned().collect();
+        for key in all {
+            self.remove(&mut turn, &key, "agent stops");
+        }
     }
 
-    /// Brings every container that `scope` is about up to what the catalog says.
-    pub fn change(&self, _catalog: &Catalog, _scope: &Scope) -> Vec<Outcome> {
-        Vec::new()
+    fn held(&self) -> MutexGuard<'_, HashMap<String, Record>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Ends what an earlier agent had announced.
-    pub fn finish_announced(&self, _catalog: &Catalog) {}
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
-    /// Removes everything that was delivered: the service stops, or the machine does; blocks.
-    pub fn scrub(&self) {}
+    /// Says what happened to the container `id`.
+    fn emit(&self, action: &'static str, id: &ContainerId, attributes: &[(&'static str, &str)]) {
+        self.events.emit(clock::now(), Kind::Container, action, id.as_str(), &escaped(id.as_str()), attributes);
+    }
+}
+
+/// The name by which a container is known.
+fn key(id: &ContainerId) -> String {
+    folded(id.as_str())
 }
