@@ -35,8 +35,14 @@ pub mod start;
 pub mod devices;
 #[cfg(target_os = "linux")]
 pub mod docker;
+#[cfg(windows)]
+#[path = "windows/event_log.rs"]
+pub mod event_log;
 #[cfg_attr(windows, path = "windows/hooks.rs")]
 pub mod hooks;
+#[cfg(windows)]
+#[path = "windows/installed.rs"]
+pub mod installed;
 #[cfg(target_os = "linux")]
 pub mod notify;
 #[cfg(windows)]

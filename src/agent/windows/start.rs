@@ -18,7 +18,6 @@ use super::catalog::{CatalogError, Status};
 use super::config::{Config, ConfigError, DEFAULT_FILE};
 use super::delivery::{Deliveries, DeliveryError};
 use super::events::Events;
-use super::exit;
 use super::hardening::{self, Hardened, HardeningError};
 use super::hooks::HookDoor;
 use super::listen::{self, Door};
@@ -27,6 +26,7 @@ use super::options::{Command, Options, ServiceCommand};
 use super::protected::{self, ProtectionError};
 use super::rootkey::{self, RootKeyError};
 use super::service::{self, ServiceError};
+use super::{exit, installed};
 use crate::store::{RedbStore, StoreError};
 use crate::sys::sddl::PRIVATE_PIPE;
 
@@ -68,10 +68,11 @@ impl StartError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::Config(_) => exit::CONFIG,
-            Self::Hardening(_) | Self::Delivery(_) | Self::Runtime(_) | Self::Service(_) => exit::SYSTEM,
             Self::Protection(ProtectionError::Taken { .. }) | Self::Pipe { .. } | Self::Store(StoreError::InUse(_)) => {
                 exit::UNAVAILABLE
             }
+            Self::Service(ServiceError::NotInstalled | ServiceError::NotRunning) => exit::UNAVAILABLE,
+            Self::Hardening(_) | Self::Delivery(_) | Self::Runtime(_) | Self::Service(_) => exit::SYSTEM,
             Self::Protection(_) | Self::RootKey(_) => exit::PROTECTION,
             Self::Catalog(error) if error.status() == Status::Corrupt => exit::DAMAGED,
             Self::Store(StoreError::Damaged { .. } | StoreError::Outdated { .. }) => exit::DAMAGED,
@@ -127,7 +128,7 @@ from!(
 pub fn run(options: &Options) -> Result<(), StartError> {
     match &options.command {
         Some(Command::Service(ServiceCommand::Run)) => Ok(service::run(options)?),
-        Some(Command::Service(command)) => Ok(service::administer(*command, options)?),
+        Some(Command::Service(command)) => Ok(installed::administer(*command, options)?),
         _ => {
             let log = Log::start(options.log_format);
             serve(options, &log, || info!("serving"), async {
