@@ -1,5 +1,7 @@
 //! Links in a layer: made, read back, undone; and what an image may put in their way.
 
+use std::path::Path;
+
 use super::*;
 use crate::deliver::windows::test_seams::MemoryLinks;
 

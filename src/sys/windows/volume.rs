@@ -68,14 +68,10 @@ fn by_path(directory: &Path) -> io::Result<String> {
     let path = wide(directory.as_os_str())?;
     let mut root = vec![0u16; MAX_PATH_UNITS];
     // SAFETY: the path ends in a NUL, and the buffer has as many units as is said.
-    if unsafe { GetVolumePathNameW(path.as_ptr(), root.as_mut_ptr(), MAX_PATH_UNITS as u32) } == 0 {
-        return Err(io::Error::last_os_error());
-    }
+    check(unsafe { GetVolumePathNameW(path.as_ptr(), root.as_mut_ptr(), MAX_PATH_UNITS as u32) })?;
     let mut name = [0u16; MAX_VOLUME_NAME];
     // SAFETY: the root ends in a NUL, and the buffer has as many units as is said.
-    if unsafe { GetVolumeNameForVolumeMountPointW(root.as_ptr(), name.as_mut_ptr(), MAX_VOLUME_NAME as u32) } == 0 {
-        return Err(io::Error::last_os_error());
-    }
+    check(unsafe { GetVolumeNameForVolumeMountPointW(root.as_ptr(), name.as_mut_ptr(), MAX_VOLUME_NAME as u32) })?;
     Ok(until_nul(&name))
 }
 
@@ -83,11 +79,9 @@ fn mount_points(id: &str) -> io::Result<Vec<String>> {
     let id = wide(id.as_ref())?;
     let (mut text, mut needed) = (vec![0u16; MAX_PATH_UNITS], 0u32);
     // SAFETY: the name ends in a NUL, and the buffer has as many units as is said.
-    let listed =
-        unsafe { GetVolumePathNamesForVolumeNameW(id.as_ptr(), text.as_mut_ptr(), MAX_PATH_UNITS as u32, &mut needed) };
-    if listed == 0 {
-        return Err(io::Error::last_os_error());
-    }
+    check(unsafe {
+        GetVolumePathNamesForVolumeNameW(id.as_ptr(), text.as_mut_ptr(), MAX_PATH_UNITS as u32, &mut needed)
+    })?;
     Ok(text.split(|unit| *unit == 0).take_while(|part| !part.is_empty()).map(String::from_utf16_lossy).collect())
 }
 
