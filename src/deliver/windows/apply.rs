@@ -178,13 +178,12 @@ fn check(acl: &dyn Acl, path: &Path) -> Result<(), WindowsError> {
     acl.check(path).map_err(|reason| WindowsError::Access { path: path.to_owned(), reason })
 }
 
-/// A new file is complete on the disk before anybody hears of it.
+/// A new file is looked at before the value is written, and complete on the disk before anybody hears of it.
 fn write_value(acl: &dyn Acl, path: &Path, value: &SecretBytes) -> Result<(), WindowsError> {
     let mut file: File = acl.make_file(path).map_err(WindowsError::on("make the file", path))?;
+    check(acl, path)?;
     file.write_all(value.expose()).map_err(WindowsError::on("write", path))?;
-    file.sync_all().map_err(WindowsError::on("flush", path))?;
-    drop(file);
-    check(acl, path)
+    file.sync_all().map_err(WindowsError::on("flush", path))
 }
 
 #[cfg(test)]
