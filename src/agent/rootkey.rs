@@ -260,6 +260,6 @@ fn place(path: &Path, key: &RootKey) -> Result<(), RootKeyError> {
     sync_parent(path)
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 #[path = "rootkey_tests.rs"]
 mod tests;

@@ -164,6 +164,6 @@ pub(super) fn encoded(text: &str) -> String {
     safe
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 #[path = "client_tests.rs"]
 mod tests;

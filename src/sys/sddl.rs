@@ -14,9 +14,7 @@ pub const PRIVATE_PIPE: &str = "D:P(A;;GA;;;SY)(A;;GA;;;BA)";
 
 /// SYSTEM and the administrators, as short and as long names.
 const PRIVILEGED: [&str; 4] = ["SY", "BA", "S-1-5-18", "S-1-5-32-544"];
-/// The kinds of entries that give something: allow, object allow, and the two with conditions.
-const GIVING: [&str; 4] = ["A", "OA", "XA", "ZA"];
-/// The kinds that take something away.
+/// The kinds of entries that take something away; any other counts as one that gives.
 const TAKING: [&str; 4] = ["D", "OD", "XD", "ZD"];
 
 /// An owner and a discretionary access list.
@@ -24,8 +22,10 @@ const TAKING: [&str; 4] = ["D", "OD", "XD", "ZD"];
 pub struct Sddl {
     /// The owner, if the text names one.
     pub owner: Option<String>,
-    /// Nothing is inherited from the directory above.
+    /// Nothing is inherited from the directory above, now or later.
     pub protected: bool,
+    /// What the directory above hands down has been taken on.
+    pub inherited: bool,
     /// The entries; none where there is no list, which means that everybody may do everything.
     pub entries: Option<Vec<Entry>>,
 }
@@ -73,14 +73,16 @@ impl fmt::Display for Wider {
 impl Sddl {
     /// Reads what `ConvertSecurityDescriptorToStringSecurityDescriptorW` writes; none for anything else.
     pub fn parse(text: &str) -> Option<Self> {
-        let mut sddl = Self { owner: None, protected: false, entries: None };
+        let mut sddl = Self { owner: None, protected: false, inherited: false, entries: None };
         for (tag, part) in parts(text)? {
             match tag {
                 'O' => sddl.owner = Some(part.to_owned()),
                 'D' if !part.starts_with("NO_ACCESS_CONTROL") => {
                     let (flags, entries) = part.split_at(part.find('(').unwrap_or(part.len()));
+                    let entries = read_entries(entries)?;
                     sddl.protected = flags.contains('P');
-                    sddl.entries = Some(read_entries(entries)?);
+                    sddl.inherited = flags.contains("AI") || entries.iter().any(Entry::is_inherited);
+                    sddl.entries = Some(entries);
                 }
                 _ => {}
             }
@@ -89,7 +91,8 @@ impl Sddl {
     }
 
     /// Why `self` gives more than to SYSTEM, the administrators and `own` (the user of this process, by SID); none when it
-    /// does not. Entries that deny are nobody's gain.
+    /// does not. Entries that deny are nobody's gain. A list that has inherited nothing need not say that it never will:
+    /// whoever can change the directory above is an administrator, and each start looks again.
     pub fn wider(&self, own: &str) -> Option<Wider> {
         let may = |who: &str| PRIVILEGED.contains(&who) || (!own.is_empty() && who == own);
         let Some(entries) = &self.entries else { return Some(Wider::NoList) };
@@ -99,14 +102,14 @@ impl Sddl {
         if let Some(entry) = entries.iter().find(|entry| !TAKING.contains(&entry.kind.as_str()) && !may(&entry.who)) {
             return Some(Wider::Entry(entry.clone()));
         }
-        (!self.protected).then_some(Wider::Inherits)
+        (!self.protected && self.inherited).then_some(Wider::Inherits)
     }
 }
 
 impl Entry {
-    /// Whether it is of a kind that is known to give something.
-    pub fn gives(&self) -> bool {
-        GIVING.contains(&self.kind.as_str())
+    /// Whether it came from the directory above.
+    fn is_inherited(&self) -> bool {
+        self.flags.as_bytes().chunks(2).any(|flag| flag == b"ID")
     }
 }
 
@@ -167,6 +170,7 @@ mod tests {
             "O:BAG:S-1-5-21-1-2-3-513D:PAI(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)",
             "O:S-1-5-21-1-2-3-1001D:P(A;;FA;;;S-1-5-21-1-2-3-1001)(A;;FA;;;S-1-5-18)(D;;FA;;;WD)",
             "D:P",
+            "D:(A;OICI;FA;;;SY)(A;OICIIO;GA;;;BA)",
         ] {
             assert_eq!(wider(text), None, "{text}");
         }
@@ -185,7 +189,8 @@ mod tests {
             ("D:P(NEW;;FA;;;AU)", "AU has FA in its access list"),
             ("D:P(A;;FA;;;S-1-5-21-1-2-3-1002)", "S-1-5-21-1-2-3-1002 has FA in its access list"),
             ("O:BUD:P(A;;FA;;;SY)", "BU owns it"),
-            ("D:(A;;FA;;;SY)(A;;FA;;;BA)", "it inherits from the directory above it"),
+            ("D:AI(A;;FA;;;SY)(A;;FA;;;BA)", "it inherits from the directory above it"),
+            ("D:(A;;FA;;;SY)(A;OICIID;FA;;;BA)", "it inherits from the directory above it"),
             ("D:P(XA;;FA;;;SY;(x == 1))", "its access list is not understood"),
             ("D:P(A;;FA;;;SY", "its access list is not understood"),
             ("D:P(A;;FA)", "its access list is not understood"),

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
 use std::time::Duration;
 
-use super::wine::{Wine, said};
+use crate::wine::{Wine, said};
 
 /// As long as anything here may take, in looks of a tenth of a second.
 const LOOKS: usize = 600;
@@ -67,7 +67,8 @@ impl<'w> Agent<'w> {
     /// Runs the hook with the state of the container in `bundle`.
     fn hook(&self, stage: &str, id: &str, bundle: &str) -> Output {
         let state = self.wine.here(r"C:\state.json");
-        let text = serde_json::json!({"ociVersion": "1.2.0", "id": id, "status": "created", "pid": 0, "bundle": bundle});
+        let text =
+            serde_json::json!({"ociVersion": "1.2.0", "id": id, "status": "created", "pid": 0, "bundle": bundle});
         fs::write(&state, text.to_string()).unwrap();
         let mut command = self.wine.ours("runsecrets-hook.exe");
         command.arg(stage).stdin(fs::File::open(state).unwrap()).output().unwrap()
@@ -198,9 +199,17 @@ fn a_container_without_a_layer_gets_files_by_name_from_prepare_to_release() {
     // Another bundle of this id is another container.
     let twin = bundle(&wine, r"elsewhere\c1", "web", "");
     let output = agent.runtime("prepare", &twin, &[]);
-    assert!(!output.status.success() && words(&output).contains("another container with the id 'c1'"), "{}", words(&output));
+    assert!(
+        !output.status.success() && words(&output).contains("another container with the id 'c1'"),
+        "{}",
+        words(&output)
+    );
     assert!(agent.runtime("release", &twin, &[]).status.success());
-    assert_eq!(fs::read_to_string(values(&wine, "c1").join("app")).unwrap(), VALUE, "the twin's release is not its own");
+    assert_eq!(
+        fs::read_to_string(values(&wine, "c1").join("app")).unwrap(),
+        VALUE,
+        "the twin's release is not its own"
+    );
 
     fs::write(wine.here(r"C:\value"), "a newer one").unwrap();
     agent.does(&["secret", "update", "app", r"C:\value"]);
@@ -264,7 +273,8 @@ fn what_is_no_file_of_the_containers_disk_is_refused() {
         assert!(text.contains("cannot be used in a Windows container") && text.contains(reason), "{target}: {text}");
     }
     agent.service("drive", &[r"source=app,target=C:\x\key"]);
-    let text = agent.refused(&bundle(&wine, "hyperv", "drive", r#","root":{"path":"C:\\layer\\"},"windows":{"hyperv":{}}"#));
+    let text =
+        agent.refused(&bundle(&wine, "hyperv", "drive", r#","root":{"path":"C:\\layer\\"},"windows":{"hyperv":{}}"#));
     assert!(text.contains("needs a link in the container's layer"), "{text}");
     agent.service("plain", &["app"]);
     let taken = r#","mounts":[{"destination":"c:/programdata/docker/SECRETS","source":"C:\\"}]"#;
@@ -284,7 +294,11 @@ fn a_hook_refuses_a_container_that_was_not_prepared() {
     agent.service("web", &["app"]);
     let path = bundle(&wine, "c1", "web", "");
     let output = agent.hook("prestart", "c1", &path);
-    assert!(!output.status.success() && words(&output).contains("run `runsecrets-runtime prepare"), "{}", words(&output));
+    assert!(
+        !output.status.success() && words(&output).contains("run `runsecrets-runtime prepare"),
+        "{}",
+        words(&output)
+    );
     assert_eq!(agent.left(), Vec::<String>::new());
 
     assert!(agent.runtime("prepare", &path, &[]).status.success());

@@ -53,11 +53,19 @@ impl Wine {
     }
 }
 
+impl Wine {
+    /// Ends every process of the prefix, services included: what is not on the disk is gone, as when Windows is restarted.
+    pub(crate) fn shut_down(&self) {
+        // There is nobody to tell if it fails.
+        for verb in ["-k", "-w"] {
+            let _ = Command::new("wineserver").arg(verb).env("WINEPREFIX", self.prefix.path()).status();
+        }
+    }
+}
+
 impl Drop for Wine {
     fn drop(&mut self) {
-        // Every process of the prefix, services included. There is nobody to tell if it fails.
-        let _ = Command::new("wineserver").arg("-k").env("WINEPREFIX", self.prefix.path()).status();
-        let _ = Command::new("wineserver").arg("-w").env("WINEPREFIX", self.prefix.path()).status();
+        self.shut_down();
     }
 }
 

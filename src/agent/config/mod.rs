@@ -253,5 +253,5 @@ fn optional_absolute_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     absolute_path(deserializer).map(Some)
 }
 
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests;

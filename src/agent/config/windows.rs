@@ -60,15 +60,13 @@ pub enum Bitlocker {
     Warn,
 }
 
-/// Where the root key comes from.
-#[derive(Debug, Deserialize)]
+/// Where the root key comes from: a file that is encrypted for this machine by the Data Protection API.
+#[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
 pub struct RootKey {
     /// The key file, made at the first start. Default `root.key` in the state directory; absolute.
     #[serde(deserialize_with = "optional_absolute_path")]
     pub file: Option<PathBuf>,
-    /// Whether the file is encrypted for this machine by the Data Protection API. Default true.
-    pub dpapi: bool,
 }
 
 impl Default for Paths {
@@ -80,12 +78,6 @@ impl Default for Paths {
 impl Default for Api {
     fn default() -> Self {
         Self { pipe: PIPE.to_owned() }
-    }
-}
-
-impl Default for RootKey {
-    fn default() -> Self {
-        Self { file: None, dpapi: true }
     }
 }
 
@@ -103,5 +95,41 @@ fn pipe<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> 
     match name.is_empty() || name.contains(['\\', '\0']) || text.chars().count() > MAX_PIPE {
         true => Err(de::Error::custom(format_args!(r"'{}' is not \\.\pipe\ and a name", text.escape_debug()))),
         false => Ok(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, String> {
+        Config::parse(Path::new("c.toml"), text).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_shipped_example_names_every_key_and_states_the_defaults() {
+        let shipped = include_str!("../../../windows/config.toml");
+        assert_eq!(format!("{:?}", parse(shipped).unwrap()), format!("{:?}", Config::default()));
+        let all = parse(&shipped.replace("\n#file", "\nfile")).unwrap();
+        assert_eq!(all.root_key.file, Some(Config::default().root_key_file()));
+    }
+
+    #[test]
+    fn what_is_not_a_path_or_pipe_of_this_machine_is_refused() {
+        for text in [
+            "[paths]\nstate-dir = 'x'",
+            "[paths]\nstate-dir = 'C:x'",
+            r"paths.state-dir = 'C:\a\..\b'",
+            r"root-key.file = '\x'",
+            r"api.pipe = '\\other\pipe\x'",
+            r"api.pipe = '\\.\pipe\'",
+            r"api.pipe = '\\.\pipe\a\b'",
+            "[docker]\nsocket = []",
+        ] {
+            assert!(parse(text).is_err(), "{text}");
+        }
+        assert_eq!(parse("delivery.bitlocker = 'warn'").unwrap().delivery.bitlocker, Bitlocker::Warn);
     }
 }

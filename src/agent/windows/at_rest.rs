@@ -39,3 +39,24 @@ pub fn open(kept: SecretBytes) -> Result<SecretBytes, &'static str> {
     key.truncate(length);
     Ok(key)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_is_encrypted_and_comes_back() {
+        let key = RootKey::generate().unwrap();
+        let mut kept = close(&key).unwrap().into_owned();
+        assert!(kept.len() <= MAX && !kept.windows(8).any(|window| window == &key.expose()[..8]));
+        let found = open(SecretBytes::take_from(&mut kept.clone()).unwrap()).unwrap();
+        assert!(found.expose() == key.expose());
+        kept[40] ^= 1;
+        assert!(open(SecretBytes::take_from(&mut kept).unwrap()).is_err());
+    }
+
+    #[test]
+    fn a_key_in_clear_is_none() {
+        assert!(open(SecretBytes::take_from(&mut vec![7; ROOT_KEY_BYTES]).unwrap()).is_err());
+    }
+}

@@ -7,7 +7,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::agent::fault::PathFault;
-use crate::sys::windows::file::{MAKE_PRIVATE, exposure, is_link, link_count, make_private_dir, open_private};
+use crate::sys::windows::file::{
+    MAKE_PRIVATE, exposure, exposure_of_file, is_link, link_count, make_private_dir, open_private,
+};
 
 /// What is not as it must be, and where.
 #[derive(Debug)]
@@ -76,7 +78,7 @@ pub fn directory(path: &Path) -> Result<(), ProtectionError> {
     if !found.is_dir() || is_link(&found) {
         return Err(ProtectionError::Kind { path: path.to_owned(), expected: "a directory" });
     }
-    private(path)
+    private(path, exposure)
 }
 
 /// Opens the file `path` to read if it is a regular file with one name that nobody else may read or write; `None` when it is
@@ -94,7 +96,7 @@ pub fn file(path: &Path) -> Result<Option<File>, ProtectionError> {
     if !found.is_file() || is_link(&found) {
         return Err(ProtectionError::Kind { path: path.to_owned(), expected });
     }
-    private(path)?;
+    private(path, exposure_of_file)?;
     let file = File::open(path).map_err(PathFault::on("open", path))?;
     match link_count(&file).map_err(PathFault::on("look at", path))? {
         1 => Ok(Some(file)),
@@ -107,7 +109,7 @@ pub fn file(path: &Path) -> Result<Option<File>, ProtectionError> {
 /// # Errors
 /// See [`ProtectionError`].
 pub fn check_writers(path: &Path) -> Result<(), ProtectionError> {
-    private(path)
+    private(path, exposure_of_file)
 }
 
 /// Locks the file `lock` in `directory` for as long as the returned handle lives.
@@ -124,8 +126,8 @@ pub fn lock(directory: &Path) -> Result<File, ProtectionError> {
     }
 }
 
-fn private(path: &Path) -> Result<(), ProtectionError> {
-    match exposure(path).map_err(PathFault::on("read the access list of", path))? {
+fn private(path: &Path, judge: fn(&Path) -> io::Result<Option<String>>) -> Result<(), ProtectionError> {
+    match judge(path).map_err(PathFault::on("read the access list of", path))? {
         None => Ok(()),
         Some(found) => Err(ProtectionError::Wider { path: path.to_owned(), found }),
     }

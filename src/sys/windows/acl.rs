@@ -169,3 +169,32 @@ pub fn of_open(file: &File) -> io::Result<String> {
     // SAFETY: the call succeeded, so there is a NUL-terminated text, which lives until `text` is dropped.
     Ok(unsafe { text_at(text.0.cast()) })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sys::sddl::{PRIVATE_DIRECTORY, PRIVATE_FILE, Sddl};
+
+    #[test]
+    fn a_list_is_there_from_the_beginning_and_is_read_back() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, file) = (directory.path().join("d"), directory.path().join("d").join("f"));
+        create_dir(&path, PRIVATE_DIRECTORY).unwrap();
+        assert_eq!(create_dir(&path, PRIVATE_DIRECTORY).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        let open = create_file(&file, PRIVATE_FILE).unwrap();
+        assert_eq!(create_file(&file, PRIVATE_FILE).unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        for text in [dacl_of(&path).unwrap(), dacl_of(&file).unwrap(), of_open(&open).unwrap()] {
+            let list = Sddl::parse(&text).unwrap();
+            assert!(list.owner.is_some() && list.entries.is_some_and(|entries| !entries.is_empty()), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_list_makes_nothing() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("d");
+        assert!(create_dir(&path, "D:P(A;;FA;;;").is_err());
+        assert!(create_dir(&path.join("\0"), PRIVATE_DIRECTORY).is_err());
+        assert!(!path.exists());
+    }
+}

@@ -75,3 +75,33 @@ fn blob(bytes: &[u8]) -> io::Result<CRYPT_INTEGER_BLOB> {
     let length = u32::try_from(bytes.len()).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
     Ok(CRYPT_INTEGER_BLOB { cbData: length, pbData: bytes.as_ptr().cast_mut() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ENTROPY: &[u8] = b"for a test";
+
+    #[test]
+    fn what_was_protected_comes_back_and_does_not_show() {
+        let kept = protect(b"hunter2", ENTROPY).unwrap();
+        assert!(!kept.windows(7).any(|window| window == b"hunter2"));
+        let mut room = [0; 16];
+        assert_eq!(unprotect(&kept, ENTROPY, &mut room).unwrap(), 7);
+        assert_eq!(&room[..7], b"hunter2");
+    }
+
+    #[test]
+    fn another_entropy_a_changed_byte_and_too_little_room_give_nothing() {
+        let kept = protect(b"hunter2", ENTROPY).unwrap();
+        let mut room = [0; 16];
+        assert!(unprotect(&kept, b"another", &mut room).is_err());
+        for at in [kept.len() / 2, kept.len() - 1] {
+            let mut changed = kept.clone();
+            changed[at] ^= 1;
+            assert!(unprotect(&changed, ENTROPY, &mut room).is_err(), "{at}");
+        }
+        assert_eq!(unprotect(&kept, ENTROPY, &mut [0; 6]).unwrap_err().kind(), io::ErrorKind::InvalidData);
+        assert_eq!(room, [0; 16]);
+    }
+}

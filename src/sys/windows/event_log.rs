@@ -112,3 +112,20 @@ fn set_value(source: &str, value: &str, kind: u32, bytes: &[u8]) -> io::Result<(
     };
     if code == 0 { Ok(()) } else { Err(io::Error::from_raw_os_error(code.cast_signed())) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_source_is_registered_written_to_and_taken_away() {
+        let name = format!("runsecrets-test-{}", std::process::id());
+        register(&name).unwrap();
+        let source = Source::open(&name).unwrap();
+        for severity in [Severity::Error, Severity::Warning, Severity::Information] {
+            source.report(severity, 1, "a text\0with a NUL").unwrap();
+        }
+        unregister(&name).unwrap();
+        unregister(&name).unwrap();
+    }
+}

@@ -52,15 +52,27 @@ pub fn make_private_dir(path: &Path) -> io::Result<()> {
     acl::create_dir(path, PRIVATE_DIRECTORY)
 }
 
-/// Who else than SYSTEM, the administrators and this process's user may use the file or directory `path`, in words; none
+/// Who else than SYSTEM, the administrators and this process's user may use the directory `path`, in words; none
 /// when it is theirs alone.
 ///
 /// # Errors
 /// Those of CreateFileW and GetSecurityInfo.
 pub fn exposure(path: &Path) -> io::Result<Option<String>> {
+    judge(path, |_| true)
+}
+
+/// The same for a file, which may have inherited what it has from a directory that was judged.
+///
+/// # Errors
+/// Those of CreateFileW and GetSecurityInfo.
+pub fn exposure_of_file(path: &Path) -> io::Result<Option<String>> {
+    judge(path, |wider| *wider != Wider::Inherits)
+}
+
+fn judge(path: &Path, counts: impl FnOnce(&Wider) -> bool) -> io::Result<Option<String>> {
     let (text, own) = (acl::dacl_of(path)?, Token::own()?.user()?.sid);
     let wider = Sddl::parse(&text).map_or(Some(Wider::Unreadable), |sddl| sddl.wider(&own));
-    Ok(wider.map(|wider| format!("{wider}: {text}")))
+    Ok(wider.filter(counts).map(|wider| format!("{wider}: {text}")))
 }
 
 /// Makes the names in a directory survive a crash, as far as the file system lets a directory be flushed; NTFS keeps a
@@ -154,4 +166,48 @@ pub fn write_all_at(file: &File, mut bytes: &[u8], mut at: u64) -> io::Result<()
 /// Those of DuplicateHandle.
 pub fn standard_input() -> io::Result<File> {
     io::stdin().as_handle().try_clone_to_owned().map(File::from)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn private_things_are_nobody_elses() {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("a").join("b");
+        make_private_dir(&path).unwrap();
+        assert_eq!(exposure(&path).unwrap(), None);
+        let file = path.join("f");
+        drop(create_read_only(&file).unwrap());
+        assert_eq!(exposure_of_file(&file).unwrap(), None);
+        assert!(create_read_only(&file).is_err());
+        assert!(owner_and_mode(&file).unwrap().1.starts_with("D:"));
+        assert!(owner_and_mode(&path.join("none")).is_none());
+        sync_dir(&path).unwrap();
+    }
+
+    #[test]
+    fn two_names_of_one_file_are_known() {
+        let directory = tempfile::tempdir().unwrap();
+        let (one, two) = (directory.path().join("one"), directory.path().join("two"));
+        let file = open_private(&one).unwrap();
+        assert_eq!(link_count(&file).unwrap(), 1);
+        std::fs::hard_link(&one, &two).unwrap();
+        assert_eq!(link_count(&file).unwrap(), 2);
+        assert!(identity(&one).is_some() && identity(&one) == identity(&two));
+        assert_eq!(identity(&directory.path().join("none")), None);
+    }
+
+    #[test]
+    fn an_offset_is_where_it_says() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = open_private(&directory.path().join("f")).unwrap();
+        write_all_at(&file, b"0123456789", 0).unwrap();
+        write_all_at(&file, b"ab", 4).unwrap();
+        let mut found = [0; 4];
+        assert_eq!(read_at(&file, &mut found, 3).unwrap(), 4);
+        assert_eq!(&found, b"3ab6");
+        assert_eq!(read_at(&file, &mut found, 10).unwrap(), 0);
+    }
 }

@@ -56,3 +56,43 @@ fn impersonated(pipe: &impl AsRawHandle) -> io::Result<Token> {
     // SAFETY: the call succeeded, so the handle is ours alone.
     Ok(Token::take(unsafe { OwnedHandle::from_raw_handle(token) }))
 }
+
+#[cfg(all(test, feature = "agent"))]
+mod tests {
+    use std::future::Future;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::windows::named_pipe::ClientOptions;
+    use windows_sys::Win32::Storage::FileSystem::{SECURITY_ANONYMOUS, SECURITY_IDENTIFICATION};
+
+    use super::*;
+    use crate::sys::sddl::PRIVATE_PIPE;
+    use crate::sys::windows::pipe;
+
+    fn run<T>(work: impl Future<Output = T>) -> T {
+        tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(work)
+    }
+
+    #[test]
+    fn a_client_is_known_before_it_has_said_anything_whatever_it_shows() {
+        let own = Token::own().unwrap();
+        for (number, shows) in [SECURITY_IDENTIFICATION, SECURITY_ANONYMOUS].into_iter().enumerate() {
+            let name = format!(r"\\.\pipe\runsecrets-peer-{}-{number}", std::process::id());
+            run(async {
+                let mut server = pipe::listen(&name, PRIVATE_PIPE, true).unwrap();
+                let mut client = ClientOptions::new().security_qos_flags(shows).open(&name).unwrap();
+                server.connect().await.unwrap();
+                let (peer, privileged) = credentials(&server).unwrap();
+                assert_eq!(peer.pid, std::process::id());
+                assert_eq!(peer.uid, own.user().unwrap().number);
+                assert_eq!(privileged, own.is_privileged().unwrap());
+                client.write_all(b"hello").await.unwrap();
+                let mut heard = [0; 5];
+                server.read_exact(&mut heard).await.unwrap();
+                assert_eq!(&heard, b"hello");
+            });
+        }
+        // The thread is itself again.
+        assert_eq!(Token::own().unwrap().user().unwrap(), own.user().unwrap());
+    }
+}

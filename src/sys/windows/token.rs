@@ -143,3 +143,23 @@ fn last_number(sid: PSID) -> u32 {
         None => 0,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_is_the_same_by_itself_and_by_its_number() {
+        let own = Token::own().unwrap();
+        let user = own.user().unwrap();
+        assert!(user.sid.starts_with("S-1-5-") && user.sid.ends_with(&format!("-{}", user.number)), "{user:?}");
+        let again = Token::of_process(std::process::id()).unwrap();
+        assert_eq!(again.user().unwrap(), user);
+        assert_eq!(again.is_privileged().unwrap(), own.is_privileged().unwrap());
+    }
+
+    #[test]
+    fn a_process_that_is_not_there_has_no_token() {
+        assert!(Token::of_process(0xffff_fff0).is_err());
+    }
+}
