@@ -37,9 +37,19 @@ pub struct MadeLinks<'s> {
 }
 
 impl Layer {
-    /// The layer whose root is `root`, an absolute path.
-    pub fn at(root: PathBuf) -> Self {
-        Self { root }
+    /// The layer whose root is `root`.
+    ///
+    /// # Errors
+    /// [`WindowsError::File`] for a path that is not absolute: the agent has no directory to take it from.
+    pub fn at(root: PathBuf) -> Result<Self, WindowsError> {
+        match root.is_absolute() {
+            true => Ok(Self { root }),
+            false => {
+                let cause =
+                    io::Error::new(io::ErrorKind::InvalidInput, "root.path in config.json must be a volume path");
+                Err(WindowsError::on("use the layer", &root)(cause))
+            }
+        }
     }
 
     /// Refuses what could not be linked, before anything is written.

@@ -45,7 +45,7 @@ fn a_directory_that_others_may_enter_is_found_out_or_the_system_has_no_lists() {
 #[test]
 fn links_are_there_or_the_delivery_is_refused_and_nothing_is_left() {
     let (seams, top) = (Seams::win32(), tempfile::tempdir().unwrap());
-    let layer = Layer::at(top.path().to_owned());
+    let layer = Layer::at(top.path().to_owned()).unwrap();
     layer.check(&*seams.links, &[link()]).unwrap();
     match layer.link(&*seams.links, &[link()]) {
         Ok(made) => {

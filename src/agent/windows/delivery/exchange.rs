@@ -67,7 +67,7 @@ impl Deliveries {
         if plan.files.is_empty() {
             return Ok(PipeAnswer::Nothing);
         }
-        let layer = request.layer.as_ref().map(|root| Layer::at(PathBuf::from(root)));
+        let layer = request.layer.as_ref().map(|root| Layer::at(PathBuf::from(root))).transpose()?;
         if let Some(layer) = &layer {
             layer.check(&*self.seams.links, &plan.links)?;
         }
