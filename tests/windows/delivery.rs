@@ -2,6 +2,7 @@
 //! delivery has to be refused, with nothing left behind; all the rest happens.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Output, Stdio};
 use std::time::Duration;
@@ -11,6 +12,7 @@ use crate::wine::{Wine, said};
 /// As long as anything here may take, in looks of a tenth of a second.
 const LOOKS: usize = 600;
 const CONTAINERS: &str = r"C:\ProgramData\runsecrets\containers";
+const LOG: &str = r"C:\agent.log";
 const VALUE: &str = "hunter2-of-the-test";
 
 /// An agent that serves, and ends with the test.
@@ -22,19 +24,20 @@ struct Agent<'w> {
 impl<'w> Agent<'w> {
     /// Starts one whose policy for the volume is `bitlocker`.
     fn start(wine: &'w Wine, bitlocker: &str) -> Self {
-        // Outside the agent's own directory, which it makes itself.
         let file = wine.here(r"C:\agent.toml");
-        if !file.exists() {
-            // Made by a program of Windows, so that Windows has an access list for it.
-            let text = wine.wine("cmd").args(["/c", "echo # > C:\\agent.toml"]).output().unwrap();
-            assert!(text.status.success());
-        }
-        fs::write(file, format!("[delivery]\nbitlocker = \"{bitlocker}\"\n")).unwrap();
-        let log = fs::File::create(wine.here(r"C:\agent.log")).unwrap();
+        fs::write(&file, format!("[delivery]\nbitlocker = \"{bitlocker}\"\n")).unwrap();
+        // Wine makes its access list of this.
+        fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+        let log = fs::File::create(wine.here(LOG)).unwrap();
         let mut command = wine.ours("runsecrets-agent.exe");
         let process = command.args(["--config", r"C:\agent.toml"]).stderr(log).stdout(Stdio::null()).spawn().unwrap();
-        let agent = Self { wine, process };
-        until("the agent serves", || agent.cli(&["secret", "ls"]).status.success());
+        let mut agent = Self { wine, process };
+        until("the agent serves", || {
+            if let Some(status) = agent.process.try_wait().unwrap() {
+                panic!("{status}: {}", fs::read_to_string(wine.here(LOG)).unwrap());
+            }
+            agent.cli(&["secret", "ls"]).status.success()
+        });
         agent
     }
 
@@ -236,7 +239,7 @@ fn a_link_that_is_not_there_refuses_the_container_and_leaves_nothing() {
     assert!(text.contains(r"Windows reported a link at 'C:\app\key' in the container and there is none"), "{text}");
     let left: Vec<_> = fs::read_dir(wine.here(r"C:\layer")).unwrap().map(|entry| entry.unwrap().file_name()).collect();
     assert_eq!(left, ["Windows"], "what was made in the layer is taken back");
-    let events = fs::read_to_string(wine.here(r"C:\agent.log")).unwrap();
+    let events = fs::read_to_string(wine.here(LOG)).unwrap();
     assert!(!events.contains(VALUE) && !text.contains(VALUE));
 
     // What the image has at a target is refused before a link is tried.

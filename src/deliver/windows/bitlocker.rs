@@ -142,7 +142,7 @@ impl fmt::Display for VolumeState {
             ),
             Self::Unknown { why, volume } => write!(
                 f,
-                "nobody could say whether BitLocker is on ({why}); see `manage-bde -status {volume}` (on a server: `Install-WindowsFeature BitLocker -Restart`), or accept it with bitlocker = \"warn\" in [delivery] of the configuration"
+                "nobody could say whether BitLocker is on ({why}); see `manage-bde -status {volume}` (on a server, first: `Install-WindowsFeature BitLocker -Restart`)"
             ),
         }
     }

@@ -125,7 +125,11 @@ impl fmt::Display for WindowsError {
                 shown(directory)
             ),
             Self::Volume { directory, state } => {
-                write!(f, "the volume of '{}' is not known to be encrypted: {state}", shown(directory))
+                write!(
+                    f,
+                    "the volume of '{}' is not known to be encrypted: {state}; or accept that with bitlocker = \"warn\" in [delivery] of the configuration",
+                    shown(directory)
+                )
             }
             Self::TargetExists { target } => write!(
                 f,

@@ -33,6 +33,8 @@ impl Volume {
     /// # Errors
     /// The system's.
     pub fn of(directory: &Path) -> io::Result<Self> {
+        // The second way answers for what is not there, too.
+        directory.metadata()?;
         let id = by_handle(directory).or_else(|_| by_path(directory))?;
         let mounted = mount_points(&id)?.into_iter().next().unwrap_or_else(|| id.clone());
         Ok(Self { id, mounted })
