@@ -354,7 +354,7 @@ fn no_container_outlives_a_restart_of_windows() {
     agent.service("web", &["app"]);
     assert!(agent.runtime("prepare", &bundle(&wine, "c1", "web", ""), &[]).status.success());
     agent.kill();
-    wine.shut_down();
+    wine.restart();
     let agent = Agent::start(&wine, "warn");
     assert_eq!(agent.left(), Vec::<String>::new(), "its bundle is there still");
 }
