@@ -358,3 +358,30 @@ fn no_container_outlives_a_restart_of_windows() {
     let agent = Agent::start(&wine, "warn");
     assert_eq!(agent.left(), Vec::<String>::new(), "its bundle is there still");
 }
+
+#[test]
+fn a_service_that_stops_removes_first_what_it_delivered() {
+    let wine = Wine::new();
+    let file = wine.here(r"C:\agent.toml");
+    fs::write(&file, "[delivery]\nbitlocker = \"warn\"\n").unwrap();
+    fs::set_permissions(&file, fs::Permissions::from_mode(0o600)).unwrap();
+    let agent = |arguments: &[&str]| {
+        let output = wine.ours("runsecrets-agent.exe").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{arguments:?}: {}", words(&output));
+    };
+    agent(&["--config", r"C:\agent.toml", "service", "install"]);
+    agent(&["service", "start"]);
+    fs::write(wine.here(r"C:\value"), VALUE).unwrap();
+    for arguments in
+        [&["secret", "create", "app", r"C:\value"][..], &["service", "create", "--name", "web", "--secret", "app"]]
+    {
+        let output = wine.ours("runsecrets.exe").args(arguments).output().unwrap();
+        assert!(output.status.success(), "{}", words(&output));
+    }
+    let path = bundle(&wine, "c1", "web", "");
+    let output = wine.ours("runsecrets-runtime.exe").args(["prepare", &path]).output().unwrap();
+    assert!(output.status.success(), "{}", words(&output));
+    assert_eq!(fs::read_to_string(values(&wine, "c1").join("app")).unwrap(), VALUE);
+    agent(&["service", "stop"]);
+    assert!(fs::read_dir(wine.here(CONTAINERS)).unwrap().next().is_none(), "stopped, with values on the disk");
+}
