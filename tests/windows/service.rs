@@ -31,8 +31,7 @@ fn cli(wine: &Wine, arguments: &[&str]) -> Output {
 
 /// Runs a program with this on its standard input.
 fn given(mut command: std::process::Command, input: &[u8]) -> Output {
-    let mut child =
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
     child.wait_with_output().unwrap()
 }
@@ -110,7 +109,8 @@ fn the_pipe_is_answered_as_docker_asks_and_nothing_shows_a_value() {
 
     let ping = docker(&wine, "HEAD /_ping HTTP/1.1\r\nHost: api.moby.localhost\r\nConnection: close\r\n\r\n");
     assert!(ping.starts_with("HTTP/1.1 200 OK\n") && ping.contains("ostype: windows"), "{ping}");
-    let list = docker(&wine, "GET /v1.41/secrets HTTP/1.1\r\nHost: %2F%2F.%2Fpipe%2Frunsecrets\r\nConnection: close\r\n\r\n");
+    let list =
+        docker(&wine, "GET /v1.41/secrets HTTP/1.1\r\nHost: %2F%2F.%2Fpipe%2Frunsecrets\r\nConnection: close\r\n\r\n");
     assert!(list.contains("\"Name\":\"db\""), "{list}");
     let body = r#"{"Name":"web","Labels":null,"Data":"aHVudGVyMg=="}"#;
     let made = docker(
