@@ -84,7 +84,15 @@ impl Door {
                     continue;
                 }
             };
-            let Ok((peer, admitted)) = self.admission.judge(&stream) else { continue };
+            let (peer, admitted) = match self.admission.judge(&stream) {
+                Ok(judged) => judged,
+                Err(error) => {
+                    if let Some(unsaid) = refused.due() {
+                        warn!(socket = self.name, %error, unsaid, "refused: nobody can say who it is");
+                    }
+                    continue;
+                }
+            };
             if !admitted {
                 if let Some(unsaid) = refused.due() {
                     warn!(socket = self.name, uid = peer.uid, pid = peer.pid, unsaid, "{NOT_ADMITTED}");

@@ -26,6 +26,8 @@ const PRESHUTDOWN: Duration = ENDING;
 const PATIENCE: Duration = Duration::from_secs(90);
 /// How often they look.
 const GLANCE: Duration = Duration::from_millis(100);
+/// ERROR_INVALID_LEVEL: a setting that this service control manager does not have.
+const UNKNOWN_LEVEL: i32 = 124;
 /// ERROR_SERVICE_DOES_NOT_EXIST.
 const NO_SUCH: i32 = 1060;
 /// ERROR_SERVICE_EXISTS.
@@ -87,11 +89,20 @@ fn configure(service: &Service) -> Result<(), ServiceError> {
         command: None,
         actions: Some(RESTARTS.into_iter().map(restart).chain([stay_down]).collect()),
     };
-    service.set_description(DESCRIPTION).map_err(refused("describe the service"))?;
-    service.set_delayed_auto_start(true).map_err(refused("delay the service's start"))?;
-    service.update_failure_actions(failure_actions).map_err(refused("have the service restarted when it fails"))?;
-    service.set_failure_actions_on_non_crash_failures(true).map_err(refused("have each failure count"))?;
-    service.set_preshutdown_timeout(PRESHUTDOWN).map_err(refused("have the machine's end wait for the service"))
+    let steps = [
+        ("describe the service", service.set_description(DESCRIPTION)),
+        ("delay the service's start", service.set_delayed_auto_start(true)),
+        ("have the service restarted when it fails", service.update_failure_actions(failure_actions)),
+        ("have each failure count", service.set_failure_actions_on_non_crash_failures(true)),
+        ("have the machine's end wait for the service", service.set_preshutdown_timeout(PRESHUTDOWN)),
+    ];
+    for (doing, step) in steps {
+        match step {
+            Err(error) if is(&error, UNKNOWN_LEVEL) => say(&format!("this Windows cannot {doing}")),
+            step => step.map_err(refused(doing))?,
+        }
+    }
+    Ok(())
 }
 
 /// What the service is started with: `service run`, and the flags that were given to `install`.

@@ -24,9 +24,9 @@ pub(super) fn create(dir: &Path, path: &Path) -> Result<(), StoreError> {
     sync_dir(dir)
 }
 
-/// Writes the records of `old` with the changes of `batch` to a fresh file and gives it the store's name. The old file is
-/// then `store.redb.old`, for [`finish`] once the directory is synced. After an error the store is as it was.
-pub(super) fn rewrite(dir: &Path, old: &Db, batch: &Batch, revision: Revision) -> Result<Db, StoreError> {
+/// Writes the records of `old` with the changes of `batch` to a fresh file, for [`rename_new`]. After an error the store is as
+/// it was.
+pub(super) fn write_new(dir: &Path, old: &Db, batch: &Batch, revision: Revision) -> Result<Db, StoreError> {
     let (new_path, old_path, path) = (dir.join(NEW_FILE), dir.join(OLD_FILE), dir.join(STORE_FILE));
     wipe(&new_path)?;
     let written = Db::create(&new_path).and_then(|new| {
@@ -35,16 +35,31 @@ pub(super) fn rewrite(dir: &Path, old: &Db, batch: &Batch, revision: Revision) -
         fs::hard_link(&path, &old_path).map_err(failed("link", &old_path))?;
         Ok(new)
     });
-    let renamed = written.and_then(|new| {
-        rename(&new_path, &path)?;
-        Ok(new.renamed(&path))
-    });
-    if renamed.is_err() {
-        // That error is the one to tell; what is left is swept up at the next erasing or open.
-        let _ = remove(&old_path);
-        let _ = wipe(&new_path);
+    if written.is_err() {
+        sweep(dir);
     }
-    renamed
+    written
+}
+
+/// Gives the fresh file the store's name. The old file is then `store.redb.old`, for [`finish`] once the directory is synced.
+/// After an error the store is as it was.
+pub(super) fn rename_new(dir: &Path, new: Db) -> Result<Db, StoreError> {
+    let path = dir.join(STORE_FILE);
+    match rename(&dir.join(NEW_FILE), &path) {
+        Ok(()) => Ok(new.renamed(&path)),
+        Err(error) => {
+            drop(new);
+            sweep(dir);
+            Err(error)
+        }
+    }
+}
+
+/// Removes what an erasing that failed has made: its error is the one to tell, and what is left is swept up at the next
+/// erasing or open.
+fn sweep(dir: &Path) {
+    let _ = remove(&dir.join(OLD_FILE));
+    let _ = wipe(&dir.join(NEW_FILE));
 }
 
 /// Overwrites and removes what an erasing left behind.

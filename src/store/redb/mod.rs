@@ -106,9 +106,13 @@ impl RedbStore {
 
     fn write(&self, batch: &Batch, next: Revision) -> Result<(), StoreError> {
         if batch.changes.iter().any(|change| matches!(change, Change::Erase(_))) {
-            // Readers go on with the old file meanwhile; it stays locked until the new one has its name.
-            let new = self.read(|old| erase::rewrite(&self.dir, old, batch, next))?;
-            *self.db.write().unwrap_or_else(PoisonError::into_inner) = Some(new);
+            // Readers go on with the old file while the new one is written.
+            let new = self.read(|old| erase::write_new(&self.dir, old, batch, next))?;
+            let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+            // Closed first: Windows gives no file the name of one that is open. After an error it is opened again.
+            *db = None;
+            *db = Some(erase::rename_new(&self.dir, new)?);
+            drop(db);
             // The new name must be durable before the old file is overwritten: a crash could bring the old name back.
             return sync_dir(&self.dir).and_then(|()| erase::finish(&self.dir)).map_err(|error| self.uncertain(&error));
         }

@@ -3,13 +3,17 @@
 use std::io;
 use std::os::windows::io::{AsRawHandle, FromRawHandle, OwnedHandle};
 
-use windows_sys::Win32::Foundation::ERROR_CANT_OPEN_ANONYMOUS;
+use windows_sys::Win32::Foundation::{ERROR_CANNOT_IMPERSONATE, ERROR_CANT_OPEN_ANONYMOUS};
 use windows_sys::Win32::Security::{RevertToSelf, TOKEN_DUPLICATE, TOKEN_QUERY};
 use windows_sys::Win32::System::Pipes::{GetNamedPipeClientProcessId, ImpersonateNamedPipeClient};
 use windows_sys::Win32::System::Threading::{GetCurrentThread, OpenThreadToken};
 
 use super::check;
 use super::token::Token;
+
+/// What is said of a client that does not show itself, or not yet.
+const HIDDEN: [Option<i32>; 2] =
+    [Some(ERROR_CANT_OPEN_ANONYMOUS.cast_signed()), Some(ERROR_CANNOT_IMPERSONATE.cast_signed())];
 
 /// The process at the client's end, and its user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,8 +27,8 @@ pub struct Peer {
 /// Who is at the client's end of `pipe`, and whether that is SYSTEM or an administrator.
 ///
 /// A client says how much of itself it shows. Where it shows itself, the token is that of its thread, by impersonation;
-/// where it connected anonymously, as Docker's clients do, it is that of its process. Either way the pipe's own access list
-/// has let it in.
+/// where it connected anonymously, as Docker's clients do, or is to be seen only once it has written, it is that of its
+/// process. Either way the pipe's own access list has let it in.
 ///
 /// # Errors
 /// Those of the calls; nothing is known of the peer then.
@@ -33,7 +37,7 @@ pub fn credentials(pipe: &impl AsRawHandle) -> io::Result<(Peer, bool)> {
     // SAFETY: the pipe is open; the number goes to a variable of ours.
     check(unsafe { GetNamedPipeClientProcessId(pipe.as_raw_handle(), &raw mut pid) })?;
     let token = match impersonated(pipe) {
-        Err(error) if error.raw_os_error() == Some(ERROR_CANT_OPEN_ANONYMOUS.cast_signed()) => Token::of_process(pid)?,
+        Err(error) if HIDDEN.contains(&error.raw_os_error()) => Token::of_process(pid)?,
         token => token?,
     };
     Ok((Peer { pid, uid: token.user()?.number }, token.is_privileged()?))
