@@ -31,19 +31,25 @@ pub fn scrub(acl: &dyn Acl, directory: &Path) -> Scrubbed {
     scrubbed
 }
 
-/// Scrubs every directory in `containers` whose name `lives` does not know. Returns the names and what was done.
+/// Scrubs every directory in `containers` whose name `lives` does not know; `before` is told of each first. Returns the names
+/// and what was done.
 ///
 /// # Errors
 /// The directory cannot be read.
-pub fn sweep(acl: &dyn Acl, containers: &Path, lives: impl Fn(&str) -> bool) -> io::Result<Vec<(String, Scrubbed)>> {
+pub fn sweep(
+    acl: &dyn Acl,
+    containers: &Path,
+    lives: impl Fn(&str) -> bool,
+    before: impl Fn(&Path),
+) -> io::Result<Vec<(String, Scrubbed)>> {
     let mut swept = Vec::new();
     for entry in fs::read_dir(containers)? {
         let entry = entry?;
         let name = entry.file_name().to_string_lossy().into_owned();
-        if lives(&name) {
-            continue;
+        if !lives(&name) {
+            before(&entry.path());
+            swept.push((name, scrub(acl, &entry.path())));
         }
-        swept.push((name, scrub(acl, &entry.path())));
     }
     Ok(swept)
 }

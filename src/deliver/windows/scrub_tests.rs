@@ -51,7 +51,10 @@ fn a_sweep_leaves_the_living() {
     tree(top.path());
     fs::create_dir(top.path().join("db")).unwrap();
     fs::write(top.path().join("stray"), "a file of nobody's").unwrap();
-    let mut swept = sweep(&PlainAcl::default(), top.path(), |name| name == "db").unwrap();
+    let mut swept = {
+        let there = |path: &Path| assert!(path.exists(), "told before it goes");
+        sweep(&PlainAcl::default(), top.path(), |name| name == "db", there).unwrap()
+    };
     swept.sort_by(|one, other| one.0.cmp(&other.0));
     assert_eq!(swept.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), ["stray", "web"]);
     assert_eq!(swept[1].1, Scrubbed { files: 2, failures: Vec::new() });

@@ -1,11 +1,12 @@
 //! Removal: of a container's secrets when it has ended, whether anybody says so or not, and again and again of what could
 //! not be removed because somebody had it open.
 
-use std::fs;
+use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::deliver::windows::{folded, scrub};
+use crate::deliver::windows::{folded, scrub, sweep};
+use crate::model::escaped;
 
 use super::ledger::{self, Record};
 use super::{Deliveries, DeliveryError, Turn};
@@ -41,25 +42,23 @@ impl Deliveries {
     /// Removes every directory that no container holds.
     pub(super) fn sweep(&self) {
         let mut turn = self.turn();
-        let entries = match fs::read_dir(&self.containers) {
-            Ok(entries) => entries,
-            Err(error) => return tracing::error!(%error, "cannot read '{}'", self.containers.display()),
-        };
-        for entry in entries.flatten() {
-            let (name, path) = (entry.file_name().to_string_lossy().into_owned(), entry.path());
-            if self.held().contains_key(&folded(&name)) {
-                continue;
-            }
-            if let Some(record) = ledger::read_in(&path) {
+        let lives = |name: &str| self.held().contains_key(&folded(name));
+        let unlink = |directory: &Path| {
+            if let Some(record) = ledger::read_in(directory) {
                 self.unlink(&record);
             }
-            let scrubbed = scrub(&*self.seams.acl, &path);
-            let gone = path.symlink_metadata().is_err();
-            if gone {
+        };
+        let swept = match sweep(&*self.seams.acl, &self.containers, lives, unlink) {
+            Ok(swept) => swept,
+            Err(error) => return tracing::error!(%error, "cannot read '{}'", self.containers.display()),
+        };
+        for (name, scrubbed) in swept {
+            if scrubbed.failures.is_empty() {
                 turn.left.remove(&name);
-                tracing::info!(files = scrubbed.files, "swept '{name}': no container holds it");
+                tracing::info!(files = scrubbed.files, "swept '{}': no container holds it", escaped(&name));
             } else if turn.left.insert(name.clone()) {
-                tracing::error!("cannot remove '{name}', which no container holds: {}", scrubbed.failures.join("; "));
+                let failures = scrubbed.failures.join("; ");
+                tracing::error!("cannot remove '{}', which no container holds: {failures}", escaped(&name));
             }
         }
     }
