@@ -67,11 +67,15 @@ impl<'w> Agent<'w> {
         self.wine.ours("runsecrets-runtime.exe").arg(verb).arg(bundle).args(more).output().unwrap()
     }
 
-    /// Runs the hook with the state of the container in `bundle`.
+    /// Runs the hook with the state of the container in `bundle`, whose process is not known.
     fn hook(&self, stage: &str, id: &str, bundle: &str) -> Output {
+        self.hook_for(stage, id, bundle, 0)
+    }
+
+    fn hook_for(&self, stage: &str, id: &str, bundle: &str, pid: u32) -> Output {
         let state = self.wine.here(r"C:\state.json");
         let text =
-            serde_json::json!({"ociVersion": "1.2.0", "id": id, "status": "created", "pid": 0, "bundle": bundle});
+            serde_json::json!({"ociVersion": "1.2.0", "id": id, "status": "created", "pid": pid, "bundle": bundle});
         fs::write(&state, text.to_string()).unwrap();
         let mut command = self.wine.ours("runsecrets-hook.exe");
         command.arg(stage).stdin(fs::File::open(state).unwrap()).output().unwrap()
@@ -322,6 +326,34 @@ fn a_container_that_ends_without_a_word_loses_its_secrets() {
     fs::remove_dir_all(wine.here(&path)).unwrap();
     until("the secrets are gone", || agent.left().is_empty());
     assert!(!agent.does(&["ps"]).contains("c1"));
+}
+
+#[test]
+fn a_container_whose_process_ends_loses_its_secrets_though_its_bundle_is_there() {
+    let wine = Wine::new();
+    let agent = Agent::start(&wine, "warn");
+    agent.secret("app", VALUE);
+    agent.service("web", &["app"]);
+    let path = bundle(&wine, "c1", "web", "");
+    assert!(agent.runtime("prepare", &path, &[]).status.success());
+    let gone = agent.hook_for("prestart", "c1", &path, 2_000_000_000);
+    assert!(!gone.status.success() && words(&gone).contains("is it still there?"), "{}", words(&gone));
+
+    // Stands for the container's process: it watches events for as long as the agent serves.
+    let mut process =
+        wine.ours("runsecrets.exe").arg("events").stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let mut pid = None;
+    until("the process is listed", || {
+        pid = wine.pid_of("runsecrets.exe");
+        pid.is_some()
+    });
+    let output = agent.hook_for("prestart", "c1", &path, pid.unwrap());
+    assert!(output.status.success(), "{}", words(&output));
+    assert!(agent.does(&["ps"]).contains("c1"));
+    // From now on the process counts: the bundle stays where it is.
+    process.kill().unwrap();
+    process.wait().unwrap();
+    until("the secrets are gone", || agent.left().is_empty());
 }
 
 #[test]

@@ -64,6 +64,15 @@ impl Wine {
         command
     }
 
+    /// The number by which Windows knows the process of the program `name`, if there is one.
+    pub(crate) fn pid_of(&self, name: &str) -> Option<u32> {
+        let listed = self.wine("wmic").args(["process", "get", "Name,ProcessId"]).output().unwrap();
+        // In two bytes a character, all of them ASCII.
+        let text = said(&listed).replace('\0', "");
+        let line = text.lines().find(|line| line.split_whitespace().next() == Some(name))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    }
+
     /// Where a path on drive C lies on this machine.
     pub(crate) fn here(&self, path: &str) -> PathBuf {
         let below = path.strip_prefix(r"C:\").expect("a path on drive C");

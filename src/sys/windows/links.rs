@@ -41,7 +41,9 @@ pub fn read(at: &Path) -> io::Result<Standing> {
         Err(cause) => Err(cause),
         Ok(found) if found.file_type().is_symlink() => {
             let to = fs::read_link(at).ok().and_then(|to| to.into_os_string().into_string().ok());
-            Ok(to.map_or(Standing::Other, Standing::Link))
+            // An absolute link stands on the disk as the kernel's form of the path.
+            let plain = |to: String| to.strip_prefix(r"\\?\").map(str::to_owned).unwrap_or(to);
+            Ok(to.map(plain).map_or(Standing::Other, Standing::Link))
         }
         Ok(_) => Ok(Standing::Other),
     }
