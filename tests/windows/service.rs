@@ -1,8 +1,8 @@
 //! The agent as a service under Wine's service control manager, and the CLI over its pipe.
 
 use std::fs;
-use std::io::Write;
-use std::process::{Output, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Output, Stdio};
 
 use crate::wine::{Wine, built, said};
 
@@ -10,6 +10,29 @@ const AGENT: &str = "runsecrets-agent.exe";
 const CLI: &str = "runsecrets.exe";
 const PIPE: &str = r"\\.\pipe\runsecrets";
 const VALUE: &str = "correct-horse-battery-staple";
+
+/// Somebody who is logged in. Without, this Windows ends and begins anew between two commands, and starts its services then.
+struct Session(Child);
+
+impl Session {
+    fn open(wine: &Wine) -> Self {
+        let mut shell = wine.wine("cmd");
+        let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        // Once it answers, everything that starts with this Windows has been started, and holds no later command's output.
+        shell.stdin.as_mut().unwrap().write_all(b"echo logged in\r\n").unwrap();
+        let lines = BufReader::new(shell.stdout.as_mut().unwrap()).lines();
+        assert!(lines.map_while(Result::ok).any(|line| line.trim() == "logged in"), "cmd says nothing");
+        Self(shell)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // It ends with its standard input.
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
 
 fn all(output: &Output) -> String {
     format!("{}{}", said(output), String::from_utf8_lossy(&output.stderr))
@@ -30,7 +53,7 @@ fn cli(wine: &Wine, arguments: &[&str]) -> Output {
 }
 
 /// Runs a program with this on its standard input.
-fn given(mut command: std::process::Command, input: &[u8]) -> Output {
+fn given(mut command: Command, input: &[u8]) -> Output {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
     child.wait_with_output().unwrap()
@@ -54,6 +77,7 @@ fn docker(wine: &Wine, request: &str) -> String {
 #[test]
 fn a_service_lives_from_its_installation_to_its_removal() {
     let wine = Wine::new();
+    let _session = Session::open(&wine);
     let absent = service(&wine, "status");
     assert_eq!(absent.status.code(), Some(69), "{}", all(&absent));
     assert!(all(&absent).contains("not installed"), "{}", all(&absent));
@@ -107,6 +131,7 @@ fn registry(wine: &Wine, key: &str) -> String {
 #[test]
 fn the_pipe_is_answered_as_docker_asks_and_nothing_shows_a_value() {
     let wine = Wine::new();
+    let _session = Session::open(&wine);
     done(&service(&wine, "install"));
     done(&service(&wine, "start"));
     done(&create(&wine, "db"));
@@ -143,6 +168,7 @@ fn the_pipe_is_answered_as_docker_asks_and_nothing_shows_a_value() {
 #[test]
 fn what_others_could_have_changed_is_refused() {
     let wine = Wine::new();
+    let _session = Session::open(&wine);
     done(&service(&wine, "install"));
     done(&service(&wine, "start"));
     done(&service(&wine, "stop"));
