@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::wine::{Wine, built, said};
 
@@ -16,12 +17,12 @@ struct Session(Child);
 
 impl Session {
     fn open(wine: &Wine) -> Self {
-        let mut shell = wine.wine("cmd");
+        let mut shell = wine.wine(r"C:\windows\system32\cmd.exe");
         let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         // Once it answers, everything that starts with this Windows has been started, and holds no later command's output.
         shell.stdin.as_mut().unwrap().write_all(b"echo logged in\r\n").unwrap();
         let lines = BufReader::new(shell.stdout.as_mut().unwrap()).lines();
-        assert!(lines.map_while(Result::ok).any(|line| line.trim() == "logged in"), "cmd says nothing");
+        assert!(lines.map_while(Result::ok).any(|line| line.trim().ends_with(">logged in")), "cmd says nothing");
         Self(shell)
     }
 }
@@ -175,7 +176,7 @@ fn what_others_could_have_changed_is_refused() {
     // Wine makes an access list of the permissions here, and gives "Everyone" what others have.
     let state = wine.here(r"C:\ProgramData\runsecrets\state");
     fs::set_permissions(&state, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    let refused = wine.ours(AGENT).arg("run").output().unwrap();
+    let refused = refusing(&wine);
     assert_eq!(refused.status.code(), Some(77), "{}", all(&refused));
     assert!(all(&refused).contains("icacls"), "{}", all(&refused));
     let failed = service(&wine, "start");
@@ -185,12 +186,24 @@ fn what_others_could_have_changed_is_refused() {
     fs::set_permissions(&state, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     let key = state.join("root.key");
     let mut bytes = fs::read(&key).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
+    let half = bytes.len() / 2;
+    bytes[half..].iter_mut().for_each(|byte| *byte ^= 0x5a);
     fs::write(&key, bytes).unwrap();
-    let damaged = wine.ours(AGENT).arg("run").output().unwrap();
+    let damaged = refusing(&wine);
     assert_eq!(damaged.status.code(), Some(77), "{}", all(&damaged));
     assert!(all(&damaged).contains("cannot be decrypted on this machine"), "{}", all(&damaged));
+}
+
+/// The agent in the foreground, which is to refuse: one that serves is ended after a while, with no exit code.
+fn refusing(wine: &Wine) -> Output {
+    let mut agent = wine.ours(AGENT);
+    let mut agent = agent.arg("run").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while agent.try_wait().unwrap().is_none() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let _ = agent.kill();
+    agent.wait_with_output().unwrap()
 }
 
 /// Every file below a directory.
