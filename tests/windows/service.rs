@@ -1,8 +1,9 @@
 //! The agent as a service under Wine's service control manager, and the CLI over its pipe.
 
 use std::fs;
-use std::io::Write;
-use std::process::{Output, Stdio};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use crate::wine::{Wine, built, said};
 
@@ -10,6 +11,29 @@ const AGENT: &str = "runsecrets-agent.exe";
 const CLI: &str = "runsecrets.exe";
 const PIPE: &str = r"\\.\pipe\runsecrets";
 const VALUE: &str = "correct-horse-battery-staple";
+
+/// Somebody who is logged in. Without, this Windows ends and begins anew between two commands, and starts its services then.
+struct Session(Child);
+
+impl Session {
+    fn open(wine: &Wine) -> Self {
+        let mut shell = wine.wine(r"C:\windows\system32\cmd.exe");
+        let mut shell = shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        // Once it answers, everything that starts with this Windows has been started, and holds no later command's output.
+        shell.stdin.as_mut().unwrap().write_all(b"echo logged in\r\n").unwrap();
+        let lines = BufReader::new(shell.stdout.as_mut().unwrap()).lines();
+        assert!(lines.map_while(Result::ok).any(|line| line.trim().ends_with(">logged in")), "cmd says nothing");
+        Self(shell)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        // It ends with its standard input.
+        drop(self.0.stdin.take());
+        let _ = self.0.wait();
+    }
+}
 
 fn all(output: &Output) -> String {
     format!("{}{}", said(output), String::from_utf8_lossy(&output.stderr))
@@ -30,7 +54,7 @@ fn cli(wine: &Wine, arguments: &[&str]) -> Output {
 }
 
 /// Runs a program with this on its standard input.
-fn given(mut command: std::process::Command, input: &[u8]) -> Output {
+fn given(mut command: Command, input: &[u8]) -> Output {
     let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(input).unwrap();
     child.wait_with_output().unwrap()
@@ -54,6 +78,7 @@ fn docker(wine: &Wine, request: &str) -> String {
 #[test]
 fn a_service_lives_from_its_installation_to_its_removal() {
     let wine = Wine::new();
+    let _session = Session::open(&wine);
     let absent = service(&wine, "status");
     assert_eq!(absent.status.code(), Some(69), "{}", all(&absent));
     assert!(all(&absent).contains("not installed"), "{}", all(&absent));
@@ -107,6 +132,7 @@ fn registry(wine: &Wine, key: &str) -> String {
 #[test]
 fn the_pipe_is_answered_as_docker_asks_and_nothing_shows_a_value() {
     let wine = Wine::new();
+    let _session = Session::open(&wine);
     done(&service(&wine, "install"));
     done(&service(&wine, "start"));
     done(&create(&wine, "db"));
@@ -143,13 +169,14 @@ fn the_pipe_is_answered_as_docker_asks_and_nothing_shows_a_value() {
 #[test]
 fn what_others_could_have_changed_is_refused() {
     let wine = Wine::new();
+    let _session = Session::open(&wine);
     done(&service(&wine, "install"));
     done(&service(&wine, "start"));
     done(&service(&wine, "stop"));
     // Wine makes an access list of the permissions here, and gives "Everyone" what others have.
     let state = wine.here(r"C:\ProgramData\runsecrets\state");
     fs::set_permissions(&state, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
-    let refused = wine.ours(AGENT).arg("run").output().unwrap();
+    let refused = refusing(&wine);
     assert_eq!(refused.status.code(), Some(77), "{}", all(&refused));
     assert!(all(&refused).contains("icacls"), "{}", all(&refused));
     let failed = service(&wine, "start");
@@ -159,12 +186,24 @@ fn what_others_could_have_changed_is_refused() {
     fs::set_permissions(&state, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
     let key = state.join("root.key");
     let mut bytes = fs::read(&key).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
+    let half = bytes.len() / 2;
+    bytes[half..].iter_mut().for_each(|byte| *byte ^= 0x5a);
     fs::write(&key, bytes).unwrap();
-    let damaged = wine.ours(AGENT).arg("run").output().unwrap();
+    let damaged = refusing(&wine);
     assert_eq!(damaged.status.code(), Some(77), "{}", all(&damaged));
     assert!(all(&damaged).contains("cannot be decrypted on this machine"), "{}", all(&damaged));
+}
+
+/// The agent in the foreground, which is to refuse: one that serves is ended after a while, with no exit code.
+fn refusing(wine: &Wine) -> Output {
+    let mut agent = wine.ours(AGENT);
+    let mut agent = agent.arg("run").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while agent.try_wait().unwrap().is_none() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    let _ = agent.kill();
+    agent.wait_with_output().unwrap()
 }
 
 /// Every file below a directory.
