@@ -49,6 +49,7 @@ fn bad_flags_are_refused_in_dockers_words() {
     assert!(words("service|create|--name|s|--secret|target=b").contains("source is required"));
 }
 
+#[cfg(target_os = "linux")]
 #[test]
 fn the_host_must_be_a_unix_socket() {
     let place = |host: &str| Place { run_dir: None, host: Some(host.into()) };
