@@ -301,8 +301,10 @@ async fn serve(
         told,
         admin.keep(stop, patience, |stream, peer, place| listen::serve_api(&api, limits, stream, peer, place)),
     );
+    let deliveries = api.deliveries.clone();
     // A thread that does not end in time is left to the end of the process.
     let closing = move || {
+        deliveries.reveal_all();
         hooks.close(patience);
         users.map(|users| users.close(patience))
     };

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::deliver::linux::{FileSystem, PlannedFile, Writable};
+use crate::deliver::linux::{FileSystem, Hidden, PlannedFile, Writable};
 use crate::model::{ContainerId, Service};
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
@@ -65,6 +65,15 @@ pub(super) struct Container {
     pub(super) made: Vec<MadePoint>,
     /// Whether it has a generation directory.
     pub(super) generations: bool,
+    /// Its mounts, while it is being checkpointed.
+    pub(super) hidden: Option<OutOfSight>,
+}
+
+/// The mounts of a container that is being checkpointed.
+pub(super) struct OutOfSight {
+    pub(super) mounts: Hidden,
+    /// Whether a change has come meanwhile.
+    pub(super) missed: bool,
 }
 
 impl Held {

@@ -76,9 +76,15 @@ impl Deliveries {
         self.change_container(catalog, key, &Scope::Service(service));
     }
 
-    fn change_container(&self, catalog: &Catalog, key: &Key, scope: &Scope) -> Vec<Outcome> {
+    pub(super) fn change_container(&self, catalog: &Catalog, key: &Key, scope: &Scope) -> Vec<Outcome> {
         let _turn = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((mut container, place)) = self.take_to_change(key) else { return Vec::new() };
+        if let Some(hidden) = &mut container.hidden {
+            // It is brought up to date when its checkpoint is over.
+            hidden.missed |= scope.concerns(&container.delivery);
+            drop(place.fill(*container));
+            return Vec::new();
+        }
         let outcomes = match scope {
             _ if !scope.concerns(&container.delivery) => Vec::new(),
             Scope::Secrets(ids) => self.rotate(catalog, &mut container, ids),

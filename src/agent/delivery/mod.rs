@@ -10,6 +10,7 @@
 //! | `held` | the containers that hold secrets, and what is left of those that did |
 //! | `live` | changes to containers that run |
 //! | `put` | new values in places that a container has |
+//! | `checkpoint` | mounts out of sight while CRIU writes a container to a disk |
 //! | `superseded` | the old one, while somebody may still be reading it |
 //! | `record` | the same on disk, without values, so that a new agent knows them |
 //! | `reaper` | a container's process ends: scrub |
@@ -17,6 +18,7 @@
 //! | `users` | containers of other users than root: whose they are, and their part of the room |
 //! | `error` | refusals, in words for the operator |
 
+mod checkpoint;
 mod environment;
 mod error;
 mod exchange;
@@ -31,7 +33,7 @@ mod selectors;
 mod superseded;
 mod users;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -145,6 +147,8 @@ pub struct Deliveries {
     changed: Condvar,
     reaper: Reaper,
     superseded: Superseded,
+    /// Containers whose runtime is restoring them.
+    restoring: Mutex<HashSet<Key>>,
     /// Whoever replaces files: one at a time, so that versions arrive in their order.
     replacing: Mutex<()>,
     own_namespace: MountNamespace,
@@ -183,6 +187,7 @@ impl Deliveries {
             changed: Condvar::new(),
             reaper: Reaper::new()?,
             superseded: Superseded::start()?,
+            restoring: Mutex::default(),
             replacing: Mutex::default(),
             own_namespace,
             docker: settings.docker.clone(),
