@@ -2,6 +2,7 @@
 //! refused gets a byte read, and no failure to accept ends the agent or makes it spin.
 
 use std::io;
+use std::os::unix::net::UnixListener as StdListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,6 +10,8 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch::Receiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, warn};
@@ -53,9 +56,27 @@ impl Admission {
 pub struct Door {
     name: &'static str,
     listener: UnixListener,
+    /// Others in the place of `listener`, when its name has gone.
+    replacements: UnboundedReceiver<UnixListener>,
     admission: Admission,
     places: Arc<Semaphore>,
     all_places: usize,
+}
+
+/// What makes a door serve another listener in the place of its own.
+#[derive(Clone)]
+pub struct Replacer(UnboundedSender<UnixListener>, Handle);
+
+impl Replacer {
+    /// Has the door serve `listener`. A door that is closed by now serves nothing.
+    ///
+    /// # Errors
+    /// Those of epoll_ctl(2).
+    pub fn replace(&self, listener: StdListener) -> io::Result<()> {
+        let _entered = self.1.enter();
+        let _ = self.0.send(UnixListener::from_std(listener)?);
+        Ok(())
+    }
 }
 
 /// Writes at most one line in [`QUIET`] and counts the others.
@@ -78,15 +99,18 @@ impl Throttle {
 }
 
 impl Door {
-    /// A door called `name` in the log.
-    pub fn new(name: &'static str, listener: UnixListener, admission: Admission, places: usize) -> Self {
-        Self { name, listener, admission, places: Arc::new(Semaphore::new(places)), all_places: places }
+    /// A door called `name` in the log, and what replaces its listener. Within a runtime only.
+    pub fn new(name: &'static str, listener: UnixListener, admission: Admission, places: usize) -> (Self, Replacer) {
+        let (sender, replacements) = unbounded_channel();
+        let all = Arc::new(Semaphore::new(places));
+        let door = Self { name, listener, replacements, admission, places: all, all_places: places };
+        (door, Replacer(sender, Handle::current()))
     }
 
     /// Accepts until `stop`, gives each connection that may come in to `serve`, then waits for the last of them to end,
     /// but not longer than `patience`. `serve` must return at once.
     pub async fn keep(
-        self,
+        mut self,
         mut stop: Receiver<bool>,
         patience: Duration,
         mut serve: impl FnMut(UnixStream, Peer, OwnedSemaphorePermit),
@@ -95,6 +119,10 @@ impl Door {
         loop {
             let accepted = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
+                Some(listener) = self.replacements.recv() => {
+                    self.listener = listener;
+                    continue;
+                }
                 accepted = self.listener.accept() => accepted.map(|(stream, _)| stream),
             };
             let stream = match accepted {

@@ -41,6 +41,7 @@ pub(crate) const SUITES: &[Suite] = &[
     program("groups", "runc, crun"),
     program("notices", "runc, crun"),
     program("checkpoint", "runc, crun"),
+    program("world_faults", "runc, crun"),
     program("examples", "runc, crun"),
     program("demo", "runc"),
     program("podman", "podman"),

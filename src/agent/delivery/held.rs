@@ -84,6 +84,14 @@ impl Held {
             Self::UnderWay | Self::Ended { .. } => None,
         }
     }
+
+    /// What is to be on record of it; of one that is being changed, whoever changes it writes that when it is done.
+    pub(super) fn record(&self) -> Option<Record> {
+        match self {
+            Self::Holding(container) => Some(Record::of(container)),
+            _ => None,
+        }
+    }
 }
 
 /// What [`Deliveries::reserve`] found.

@@ -207,6 +207,16 @@ impl Deliveries {
         matches!(self.stage, Stage::Detached)
     }
 
+    /// Writes down again in `run_dir` what its removal has taken: a later agent finds the containers by it.
+    ///
+    /// # Errors
+    /// [`DeliveryError::Record`].
+    pub fn write_anew(&self, run_dir: &Path) -> Result<(), DeliveryError> {
+        record::make_private_dir(&run_dir.join(STAGE_DIR))?;
+        Records::open(run_dir)?;
+        self.held().values().filter_map(Held::record).try_for_each(|record| self.records.write(&record))
+    }
+
     /// The containers that hold secrets now, by id.
     pub fn list(&self) -> Vec<Delivery> {
         let mut deliveries: Vec<Delivery> = self.held().values().filter_map(Held::delivery).cloned().collect();
