@@ -108,7 +108,8 @@ fn a_removed_run_directory_is_made_anew(runtime: Runtime) {
     updated(&bed, "third");
     has(&container, "third");
     has(&another, "third");
-    (container.stop(), another.stop());
+    container.stop();
+    another.stop();
     bed.holds_nothing();
 }
 
