@@ -21,6 +21,7 @@ on_each_runtime!(
     they_are_out_of_sight_as_long_as_the_runtime_lives,
     a_runtime_that_is_killed_gives_them_back,
     an_agent_that_stops_puts_them_back_first,
+    an_agent_that_comes_after_a_killed_one_delivers_anew,
     a_container_that_is_restored_without_the_wrapper_has_nothing,
     a_container_that_cannot_have_its_secrets_is_not_restored,
 );
@@ -295,6 +296,24 @@ fn an_agent_that_stops_puts_them_back_first(runtime: Runtime) {
     bed.agent = bed.place.start();
     assert!(bed.cli_ok(&["ps"]).contains(&container.id), "the next agent has it on record");
     assert_eq!(both(&container), twice(&canary));
+}
+
+fn an_agent_that_comes_after_a_killed_one_delivers_anew(runtime: Runtime) {
+    let (canary, fresh) = (Canary::new(), Canary::new());
+    let mut bed = bed_with(runtime, &canary);
+    let kill = format!("kill -KILL {}; look > {}; exit 7", bed.agent.pid(), bed.place.path("seen").display());
+    let container = Container::run_by(runtime, &pretending(&bed, &kill), &idle(&bed)).unwrap();
+    call(&container, &bed.place.path("images"), &["checkpoint"]).unwrap_err();
+    bed.agent.child.wait().unwrap();
+    assert!(!canary.is_in(&std::fs::read(bed.place.path("seen")).unwrap()));
+    assert!(!container.try_exec(&["cat", "/etc/app/key"]).stdout.starts_with(b"canary"), "they went with the agent");
+    bed.agent = bed.place.start();
+    bed.eventually("it has them again", || container.try_exec(&["cat", "/run/secrets/key"]).status.success());
+    assert_eq!(both(&container), twice(&canary));
+    bed.cli_given(&["secret", "update", "key", "-"], fresh.value().as_bytes());
+    assert_eq!(both(&container), twice(&fresh), "changes reach it");
+    container.stop();
+    bed.holds_nothing();
 }
 
 fn a_container_that_is_restored_without_the_wrapper_has_nothing(runtime: Runtime) {

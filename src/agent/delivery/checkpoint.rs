@@ -11,7 +11,7 @@ use crate::sys::linux::pidfd::Process;
 use crate::wire::{AgentReply, Channel};
 
 use super::held::{Held, Key, OutOfSight};
-use super::record::Scope;
+use super::record::{Record, Scope};
 use super::{Deliveries, DeliveryError, HashSet};
 
 /// What a process is called that CRIU has made and not yet become the one it was.
@@ -60,7 +60,8 @@ impl Deliveries {
         if self.restored().contains(key) { Ok(true) } else { Err(DeliveryError::Restored) }
     }
 
-    /// Puts back whatever is out of sight: the agent ends, and nobody could afterwards.
+    /// Puts back whatever is out of sight: the agent ends, and nobody could afterwards; or it has come after one that was
+    /// killed, and gives anew what went with that.
     pub fn reveal_all(&self) {
         let keys: Vec<Key> = self.held().keys().cloned().collect();
         keys.iter().for_each(|key| self.reveal(key));
@@ -77,7 +78,11 @@ impl Deliveries {
         };
         let hidden = match &container.hidden {
             Some(_) => Err(DeliveryError::Checkpointed(key.id.to_string())),
-            None => container.running(self).hide().map_err(DeliveryError::from),
+            // On record before it is done, for an agent that comes after one that is killed meanwhile.
+            None => self.records.write(&Record::of(&container).hidden()).and_then(|()| {
+                let hidden = container.running(self).hide();
+                Ok(hidden?)
+            }),
         };
         let hidden = hidden.map(|mounts| container.hidden = Some(OutOfSight { mounts, missed: false }));
         let (pid, started) = (container.process.pid(), container.started);

@@ -55,12 +55,13 @@ impl Deliveries {
         outcomes
     }
 
-    /// Finishes what an earlier agent had announced and not done.
+    /// Finishes what an earlier agent had announced and not done, and what it had taken out of sight.
     pub fn finish_announced(&self, catalog: &Catalog) {
         if let Some(scope) = self.records.announced() {
             tracing::info!("finishing a change that an earlier agent had begun");
             self.change(catalog, &scope);
         }
+        self.reveal_all();
     }
 
     /// Gives a container that has just been delivered to what has changed meanwhile.

@@ -17,7 +17,7 @@ use super::running::Running;
 const MAX_STACKED: usize = 1024;
 
 /// What was taken off: each mount, and with it what the container has mounted below.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Hidden {
     mounts: Vec<(Mount, OwnedFd)>,
 }
