@@ -17,6 +17,20 @@ fn run(command: &mut Command) {
     assert!(output.status.success(), "{command:?}: {}", words(&output));
 }
 
+/// A root file system without udev (`.ci/make-root`) has not the names of the kernel's loop devices.
+fn make_loop_devices() {
+    let make = |name: &str, kind: &str, major: u32, minor: u32| {
+        let path = Path::new("/dev").join(name);
+        if !path.exists() {
+            // Another test may have been faster.
+            let numbers = [major, minor].map(|number| number.to_string());
+            let _ = Command::new("mknod").arg("-m600").arg(path).arg(kind).args(numbers).output();
+        }
+    };
+    make("loop-control", "c", 10, 237);
+    (0..64).for_each(|number| make(&format!("loop{number}"), "b", 7, number));
+}
+
 impl Mounted {
     /// A tmpfs of `size` on the new directory `at`.
     pub(crate) fn tmpfs(at: &Path, mode: u32, size: &str) -> Self {
@@ -28,6 +42,7 @@ impl Mounted {
 
     /// An ext4 in the new file `image` on the new directory `at`.
     pub(crate) fn ext4(at: &Path, image: &Path) -> Self {
+        make_loop_devices();
         std::fs::create_dir(at).unwrap();
         std::fs::File::create(image).unwrap().set_len(16 * 1024 * 1024).unwrap();
         run(Command::new(program("mkfs.ext4", "e2fsprogs")).arg("-q").arg(image));
