@@ -10,7 +10,8 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use testbed::{Bed, Bundle, CLI, Canary, Container, Rootfs, Runtime, program};
+use testbed::podman::IMAGE;
+use testbed::{Bed, Bundle, CLI, Canary, Container, Podman, Rootfs, Runtime, program};
 
 on_each_runtime!(
     criu_captures_a_tmpfs_that_is_not_ours,
@@ -98,8 +99,8 @@ fn call(container: &Container, images: &Path, verb: &[&str]) -> Result<(), Strin
 /// The files of a checkpoint that have the value; CRIU packs file systems.
 fn captured(canary: &Canary, images: &Path) -> Vec<PathBuf> {
     let mut found = canary.search(images);
-    for entry in std::fs::read_dir(images).unwrap() {
-        let path = entry.unwrap().path();
+    let packed = Command::new("find").arg(images).args(["-type", "f", "-name", "*.gz*"]).output().unwrap();
+    for path in String::from_utf8(packed.stdout).unwrap().lines().map(PathBuf::from) {
         let unpacked = Command::new("gzip").arg("-dc").stdin(File::open(&path).unwrap()).output().unwrap();
         if canary.is_in(&unpacked.stdout) {
             found.push(path);
@@ -340,6 +341,38 @@ fn a_container_that_is_restored_without_the_wrapper_has_nothing(runtime: Runtime
             assert!(!container.try_exec(&["cat", "/run/secrets/key"]).status.success());
         }
     }
+    bed.holds_nothing();
+}
+
+/// podman's crun has no cgroup here by which CRIU could stop it.
+#[test]
+fn what_podman_checkpoints_has_no_value_and_is_restored_with_its_secrets() {
+    let runtime = Runtime::Runc;
+    let canary = Canary::new();
+    let bed = bed_with(runtime, &canary);
+    let podman = Podman::without_hooks(runtime);
+    let program = called(&bed, true);
+    let by_wrapper = |words: &[&str]| podman.run(&[&["--runtime", program.to_str().unwrap()], words].concat());
+    let succeeds = |words: &[&str]| {
+        let output = by_wrapper(words);
+        assert!(output.status.success(), "{words:?}: {}\n{}", testbed::words(&output), bed.agent.log.text());
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let both = || succeeds(&["exec", "web", "cat", "/run/secrets/key", "/etc/app/key"]);
+    let claim = ["--annotation", "io.runsecrets.service=web", IMAGE, "sh", "-c", IDLE];
+    succeeds(&[&["run", "--detach", "--name", "web"][..], &claim].concat());
+    assert_eq!(both(), twice(&canary));
+    let done = by_wrapper(&["container", "checkpoint", "web"]);
+    podman.places().iter().for_each(|place| is_not_captured(&canary, place));
+    if works(runtime) {
+        assert!(done.status.success(), "{}\n{}", testbed::words(&done), bed.agent.log.text());
+        bed.agent.log.wait_for("out of sight for a checkpoint");
+        bed.holds_nothing();
+        succeeds(&["container", "restore", "web"]);
+    }
+    assert_eq!(done.status.success(), works(runtime));
+    assert_eq!(both(), twice(&canary));
+    succeeds(&["rm", "--force", "--time", "0", "web"]);
     bed.holds_nothing();
 }
 
