@@ -230,6 +230,15 @@ fn no_descriptors_are_left(runtime: Runtime) {
     let error = bed.try_start(&bed.bundle("web")).map(drop).unwrap_err();
     assert!(["Too many open files", "too many open files"].iter().any(|said| error.contains(said)), "{error}");
     has(&container, "first");
+    // Now not even a connection can be accepted: idle ones have taken what is left.
+    let idle: Vec<_> = (0..10).map(|_| bed.agent.connect()).collect();
+    let said = "the agent has too many open files to answer";
+    bed.eventually("the CLI is told", || words(&bed.cli(&["ps"])).contains(said));
+    // Threads that wait for a hook have the descriptor of its connection in advance, but none for what comes over it.
+    let error = bed.try_start(&bed.bundle("web")).map(drop).unwrap_err();
+    assert!(error.contains("too many open files") && error.contains("LimitNOFILE"), "{error}");
+    has(&container, "first");
+    drop(idle);
     limit(&bed, "--nofile=4096:");
     bed.eventually("the CLI is answered", || answers(&bed));
     updated(&bed, "second");

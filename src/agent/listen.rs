@@ -1,9 +1,11 @@
 //! Accepting connections: who may come in, how many at one time, and how they are let go at the end. No peer that is
 //! refused gets a byte read, and no failure to accept ends the agent or makes it spin.
 
+use std::fs::File;
 use std::io;
 use std::os::unix::net::UnixListener as StdListener;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
@@ -98,6 +100,40 @@ impl Throttle {
     }
 }
 
+/// A descriptor that is kept for the time when there are no others: with it one connection more can be taken, and told why
+/// it is let go.
+struct Reserve(Option<File>);
+
+impl Reserve {
+    /// What a peer is told.
+    const WORDS: &str = "the agent has too many open files to answer; wait, or raise its limit (LimitNOFILE=)";
+
+    fn new() -> Self {
+        Self(File::open("/dev/null").ok())
+    }
+
+    /// Gives it up for as long as `work` takes.
+    fn lend<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        self.0 = None;
+        let done = work();
+        *self = Self::new();
+        done
+    }
+
+    /// Whether `error` says that there are no descriptors left, of this process or of the machine.
+    fn helps(error: &io::Error) -> bool {
+        matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+    }
+}
+
+/// The answer to a request that is not read.
+fn turn_away(stream: &UnixStream) {
+    let body = serde_json::json!({"message": Reserve::WORDS}).to_string();
+    let head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close";
+    // A peer that takes nothing has gone.
+    let _ = stream.try_write(format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes());
+}
+
 impl Door {
     /// A door called `name` in the log, and what replaces its listener. Within a runtime only.
     pub fn new(name: &'static str, listener: UnixListener, admission: Admission, places: usize) -> (Self, Replacer) {
@@ -116,6 +152,7 @@ impl Door {
         mut serve: impl FnMut(UnixStream, Peer, OwnedSemaphorePermit),
     ) {
         let (mut refused, mut full, mut failed) = (Throttle::default(), Throttle::default(), Throttle::default());
+        let mut reserve = Reserve::new();
         loop {
             let accepted = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
@@ -132,6 +169,14 @@ impl Door {
                 Err(error) => {
                     if let Some(unsaid) = failed.due() {
                         warn!(socket = self.name, %error, unsaid, "cannot accept a connection");
+                    }
+                    if Reserve::helps(&error) {
+                        reserve.lend(|| {
+                            let mut context = Context::from_waker(Waker::noop());
+                            if let Poll::Ready(Ok((stream, _))) = self.listener.poll_accept(&mut context) {
+                                turn_away(&stream);
+                            }
+                        });
                     }
                     tokio::time::sleep(BACK_OFF).await;
                     continue;

@@ -33,7 +33,7 @@ const STORE_FILE: &str = "store.redb";
 #[derive(Debug)]
 pub struct RedbStore {
     dir: PathBuf,
-    /// `None` after an I/O error, until the file could be read again.
+    /// `None` after an I/O error, until the file could be read again; a copy in memory where it can be read and not written.
     db: RwLock<Option<Db>>,
     /// Held by a commit from its conditions to its acknowledgement.
     writer: Mutex<Anchor>,
