@@ -14,7 +14,7 @@ use crate::policy::{Authorized, Refusal, renew};
 
 use super::held::{Container, Held, Key};
 use super::put::delivered;
-use super::record::{Record, Scope};
+use super::record::{Announced, Record, Scope};
 use super::{Delivered, Deliveries, DeliveryError, Notified};
 
 /// What became of one secret in one container.
@@ -38,12 +38,14 @@ impl Deliveries {
     ///
     /// # Errors
     /// [`DeliveryError::Record`]; nothing may be changed then.
-    pub fn announce(&self, scope: &Scope) -> Result<(), DeliveryError> {
+    pub fn announce(&self, scope: Scope) -> Result<Announced, DeliveryError> {
         self.records.announce(scope)
     }
 
-    /// Brings every container that `scope` is about up to what the catalog says; returns when each has been, or has failed.
-    pub fn change(&self, catalog: &Catalog, scope: &Scope) -> Vec<Outcome> {
+    /// Brings every container that the announced change is about up to what the catalog says; returns when each has been, or
+    /// has failed.
+    pub fn change(&self, catalog: &Catalog, announced: &Announced) -> Vec<Outcome> {
+        let scope = &announced.scope;
         let concerned = |held: &Held| match held.delivery() {
             Some(delivery) => scope.concerns(delivery),
             None => matches!(held, Held::UnderWay),
@@ -51,15 +53,15 @@ impl Deliveries {
         let keys: Vec<Key> =
             self.held().iter().filter(|(_, held)| concerned(held)).map(|(key, _)| key.clone()).collect();
         let outcomes = keys.iter().flat_map(|key| self.change_container(catalog, key, scope)).collect();
-        self.records.forget_announcement();
+        self.records.forget(announced);
         outcomes
     }
 
     /// Finishes what an earlier agent had announced and not done.
     pub fn finish_announced(&self, catalog: &Catalog) {
-        if let Some(scope) = self.records.announced() {
+        for announced in self.records.left() {
             tracing::info!("finishing a change that an earlier agent had begun");
-            self.change(catalog, &scope);
+            self.change(catalog, &announced);
         }
     }
 

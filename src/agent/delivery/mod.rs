@@ -51,7 +51,7 @@ use held::{Held, Key};
 pub use live::Outcome;
 use reaper::Reaper;
 use record::Records;
-pub use record::Scope;
+pub use record::{Announced, Scope};
 pub use selectors::{PatternError, check as check_selectors};
 use superseded::Superseded;
 use users::Shares;
