@@ -83,7 +83,16 @@ fn change(docker: &Docker, count: usize) -> Changes {
     arguments.extend(["--network", "host", "--no-resolve-image", "--mount", &mount, "--env", "TASK={{.Task.ID}}"]);
     // As fast as it can be: all at one time, no time to stop, no time to watch the new ones.
     arguments.extend(["--stop-signal", "SIGKILL", "--stop-grace-period", "0s", "--update-parallelism", "0"]);
-    arguments.extend(["--update-delay", "0s", "--update-monitor", "1ms", "--restart-delay", "0s"]);
+    arguments.extend([
+        "--update-order",
+        "start-first",
+        "--update-delay",
+        "0s",
+        "--update-monitor",
+        "1ms",
+        "--restart-delay",
+        "0s",
+    ]);
     let first = grant(0);
     arguments.extend(["--secret", &first, "load", "sh", "-c", script]);
     docker.ok(&arguments);
