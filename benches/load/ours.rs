@@ -1,6 +1,7 @@
 //! Our containers: memory and descriptors of the agent, changes, many starts and stops at one time.
 
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -30,6 +31,11 @@ impl Ours {
     pub fn new() -> Self {
         let place = Place::new();
         place.configure("[log]\nlevel = \"warn\"\n");
+        // As /run is. It goes with the mount namespace.
+        std::fs::create_dir(place.run()).unwrap();
+        let mut mount = Command::new("mount");
+        mount.args(["-t", "tmpfs", "-o", "mode=0711", "tmpfs"]).arg(place.run());
+        assert!(mount.status().unwrap().success());
         let agent = place.start();
         for number in 0..SECRETS {
             agent.create(&format!("s{number}"), &base64(&[7; 32]));

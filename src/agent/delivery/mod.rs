@@ -145,8 +145,6 @@ pub struct Deliveries {
     changed: Condvar,
     reaper: Reaper,
     superseded: Superseded,
-    /// Whoever replaces files: one at a time, so that versions arrive in their order.
-    replacing: Mutex<()>,
     own_namespace: MountNamespace,
     docker: Docker,
 }
@@ -183,7 +181,6 @@ impl Deliveries {
             changed: Condvar::new(),
             reaper: Reaper::new()?,
             superseded: Superseded::start()?,
-            replacing: Mutex::default(),
             own_namespace,
             docker: settings.docker.clone(),
         });

@@ -81,7 +81,7 @@ impl Record {
         let share = shares.take(uid, self.bytes).ok().flatten();
         Some(Container {
             delivery: self.delivery,
-            process,
+            process: Arc::new(process),
             started: self.started,
             writable: Writable::adopted(adopted),
             devices: self.devices,
