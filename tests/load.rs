@@ -6,11 +6,16 @@ mod testbed;
 
 use std::fs::File;
 use std::path::PathBuf;
+use std::process::Command;
 
-use testbed::running_agent::base64;
-use testbed::{Bed, Fleet, Runtime};
+use testbed::running_agent::{Place, base64};
+use testbed::{Bed, Fleet, Runtime, program};
 
-on_each_runtime!(a_hundred_start_and_stop_at_one_time, two_changes_meet_in_all_containers);
+on_each_runtime!(
+    a_hundred_start_and_stop_at_one_time,
+    two_changes_meet_in_all_containers,
+    what_the_agent_has_no_descriptors_for_is_refused_in_words,
+);
 
 /// Containers that start at one time.
 const CONTAINERS: usize = 100;
@@ -35,9 +40,12 @@ fn ten_secrets(bed: &Bed) -> Vec<String> {
 }
 
 /// What the agent has open, and how many mounts it sees.
-fn possessions(bed: &Bed) -> (usize, usize) {
+fn possessions(bed: &Bed) -> (Vec<String>, usize) {
     let process = PathBuf::from(format!("/proc/{}", bed.agent.pid()));
-    let open = std::fs::read_dir(process.join("fd")).unwrap().count();
+    let links = std::fs::read_dir(process.join("fd")).unwrap().map(|entry| std::fs::read_link(entry.unwrap().path()));
+    // One that is closed meanwhile is none.
+    let mut open: Vec<String> = links.flatten().map(|link| link.to_string_lossy().into_owned()).collect();
+    open.sort();
     (open, std::fs::read_to_string(process.join("mountinfo")).unwrap().lines().count())
 }
 
@@ -50,13 +58,16 @@ fn a_hundred_start_and_stop_at_one_time(runtime: Runtime) {
     assert_eq!(first.start(1, 1), [""; 0]);
     assert_eq!(first.stop(1), [""; 0]);
     bed.holds_nothing();
+    bed.eventually("its end has been seen", || !possessions(&bed).0.iter().any(|open| open.contains("pidfd")));
     let before = possessions(&bed);
 
     let mut fleet = Fleet::new(runtime, false, &bundle());
     assert_eq!(fleet.start(CONTAINERS, CONTAINERS), [""; 0], "{}", bed.agent.log.text());
     assert_eq!(bed.agent.get("/runsecrets/v1/ps").json().as_array().unwrap().len(), CONTAINERS);
     for (secret, target) in targets.iter().enumerate() {
-        for path in fleet.seen(target) {
+        let seen = fleet.seen(target);
+        assert_eq!(seen.len(), CONTAINERS);
+        for path in seen {
             assert_eq!(std::fs::read_to_string(&path).unwrap(), value(secret), "{}", path.display());
         }
     }
@@ -98,4 +109,35 @@ fn two_changes_meet_in_all_containers(runtime: Runtime) {
     });
     assert_eq!(fleet.stop(CHANGED), [""; 0]);
     bed.holds_nothing();
+}
+
+fn what_the_agent_has_no_descriptors_for_is_refused_in_words(runtime: Runtime) {
+    let place = Place::new();
+    let mut command = Command::new(program("prlimit", "util-linux"));
+    let agent = place.command();
+    command.env_clear().arg("--nofile=128:128").arg(agent.get_program()).args(agent.get_args());
+    let agent = place.start_with(&mut command);
+    let bed = Bed { runtime, place, agent };
+    ten_secrets(&bed);
+    let bundle = Fleet::bundle(&[]).hooked(&bed.place.run()).claiming("web");
+    let mut fleet = Fleet::new(runtime, false, &bundle);
+    let mut started = 0;
+    let refused = loop {
+        match fleet.start(1, 1).pop() {
+            None => started += 1,
+            Some(words) => break words,
+        }
+        assert!(started < 128, "every container takes a descriptor");
+    };
+    assert!(
+        refused.contains("the agent may have 128 files open, which is not enough for one more container"),
+        "{refused}"
+    );
+    assert!(started > 10, "{started}: two descriptors are enough for one");
+    // What was there goes on, as a change shows, and there is room again when they are gone.
+    bed.cli_given(&["secret", "update", "s0", "-"], b"another");
+    assert_eq!(std::fs::read(&fleet.seen("/run/secrets/s0")[0]).unwrap(), b"another");
+    assert_eq!(fleet.stop(8), [""; 0]);
+    bed.holds_nothing();
+    assert_eq!(fleet.start(started, 1), [""; 0]);
 }

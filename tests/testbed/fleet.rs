@@ -73,13 +73,13 @@ impl Fleet {
         faults
     }
 
-    /// Where each of them shows `target` to the processes of the host.
+    /// Where each of them that has come up shows `target` to the processes of the host.
     pub fn seen(&self, target: &str) -> Vec<PathBuf> {
         let seen = |number| {
-            let pid = std::fs::read_to_string(self.yard.bundle(number).join("pid")).unwrap();
-            PathBuf::from(format!("/proc/{}/root{target}", pid.trim()))
+            let pid = std::fs::read_to_string(self.yard.bundle(number).join("pid")).ok()?;
+            Some(PathBuf::from(format!("/proc/{}/root{target}", pid.trim())))
         };
-        (0..self.count).map(seen).collect()
+        (0..self.count).filter_map(seen).collect()
     }
 }
 

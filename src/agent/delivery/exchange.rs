@@ -81,6 +81,7 @@ impl Deliveries {
             return Err(DeliveryError::Protocol(request.protocol));
         }
         let (process, started) = self.identify(fds)?;
+        self.descriptors.check(&process)?;
         let (pid, peer) = (process.pid(), &asker.peer);
         let maps = IdMaps::of(&process)?;
         let whose = asker.whose(&process, &maps)?;
