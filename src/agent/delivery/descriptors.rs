@@ -8,8 +8,8 @@ use crate::sys::linux::process::open_files_limit;
 
 use super::DeliveryError;
 
-/// The most that are left for what is there for a moment: exchanges with hooks, requests, changes, old versions.
-const MOST_LEFT: u64 = 4096;
+/// What is left for things of a moment: exchanges with hooks, requests, the threads of a change.
+const FOR_A_MOMENT: u64 = 64;
 
 /// How many descriptors this process may have.
 #[derive(Debug, Clone, Copy)]
@@ -25,14 +25,15 @@ impl Descriptors {
 
     /// How many old versions may wait at one time.
     pub(super) fn for_superseded(self) -> usize {
-        usize::try_from((self.limit / 8).min(MOST_LEFT / 2)).unwrap_or(usize::MAX)
+        usize::try_from(self.limit / 8).unwrap_or(usize::MAX)
     }
 
-    /// Makes sure that enough are left for one more container, of which `process` has just been received.
+    /// Makes sure that enough are left for one more container, of which `process` has just been received: beside it those
+    /// of a moment, and a quarter of all for old versions and for what an earlier agent's containers take more.
     pub(super) fn check(self, process: &Process) -> Result<(), DeliveryError> {
         // The kernel gives the lowest number that is free: all below it are taken.
         let taken = u64::try_from(process.as_fd().as_raw_fd()).unwrap_or(0);
-        match taken + (self.limit / 2).min(MOST_LEFT) < self.limit {
+        match taken + self.limit / 4 + FOR_A_MOMENT < self.limit {
             true => Ok(()),
             false => Err(DeliveryError::Descriptors { limit: self.limit }),
         }
