@@ -14,6 +14,7 @@ use testbed::{Bed, Fleet, Runtime, program};
 on_each_runtime!(
     a_hundred_start_and_stop_at_one_time,
     two_changes_meet_in_all_containers,
+    all_changes_that_were_under_way_are_finished_by_the_next_agent,
     what_the_agent_has_no_descriptors_for_is_refused_in_words,
 );
 
@@ -109,6 +110,32 @@ fn two_changes_meet_in_all_containers(runtime: Runtime) {
     });
     assert_eq!(fleet.stop(CHANGED), [""; 0]);
     bed.holds_nothing();
+}
+
+fn all_changes_that_were_under_way_are_finished_by_the_next_agent(runtime: Runtime) {
+    let mut bed = Bed::new(runtime);
+    for name in ["a", "b"] {
+        bed.secret(name, b"old");
+    }
+    bed.service("web", &["a", "b"]);
+    let container = bed.start(&bed.bundle("web"));
+    // As two changes leave it whose agent was killed between the store and the containers.
+    for name in ["a", "b"] {
+        bed.cli_given(&["secret", "update", "--live=false", name, "-"], b"new");
+    }
+    assert_eq!(container.exec(&["cat", "/run/secrets/a", "/run/secrets/b"]), "oldold");
+    let notes = ["a", "b"].map(|name| {
+        let id = bed.agent.get(&format!("/secrets/{name}")).json()["ID"].clone();
+        (bed.place.run().join(format!("change-{}.json", if name == "a" { 0 } else { 7 })), id)
+    });
+    bed.agent.signal(nix::sys::signal::Signal::SIGKILL);
+    bed.agent.child.wait().unwrap();
+    for (note, id) in &notes {
+        std::fs::write(note, serde_json::json!({"Secrets": [id]}).to_string()).unwrap();
+    }
+    bed.agent = bed.place.start();
+    assert_eq!(container.exec(&["cat", "/run/secrets/a", "/run/secrets/b"]), "newnew");
+    assert!(notes.iter().all(|(note, _)| !note.exists()), "a note was left");
 }
 
 fn what_the_agent_has_no_descriptors_for_is_refused_in_words(runtime: Runtime) {
