@@ -42,6 +42,7 @@ pub(crate) const SUITES: &[Suite] = &[
     program("notices", "runc, crun"),
     program("checkpoint", "runc, crun"),
     program("world_faults", "runc, crun"),
+    program("load", "runc, crun"),
     program("examples", "runc, crun"),
     program("demo", "runc"),
     program("podman", "podman"),

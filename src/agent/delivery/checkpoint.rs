@@ -72,7 +72,6 @@ impl Deliveries {
     }
 
     fn hide(&self, key: &Key) -> Result<(), DeliveryError> {
-        let _turn = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((mut container, place)) = self.take_to_change(key) else {
             return Err(DeliveryError::UnderWay(key.id.to_string()));
         };
@@ -98,7 +97,6 @@ impl Deliveries {
     /// Puts the mounts of `key` back, if it still runs, and brings it up to date.
     fn reveal(&self, key: &Key) {
         let missed = {
-            let _turn = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
             let hidden = matches!(self.held().get(key), Some(Held::Holding(container)) if container.hidden.is_some());
             let Some((mut container, place)) = hidden.then(|| self.take_to_change(key)).flatten() else { return };
             let mut missed = None;

@@ -4,6 +4,7 @@
 //! | file | what |
 //! |---|---|
 //! | `exchange` | a hook connection, from request to record |
+//! | `descriptors` | how many containers the agent's descriptors are enough for |
 //! | `environment` | what a service wants in a container's environment, for the wrapper |
 //! | `identity` | which service a container is, where it does not say |
 //! | `selectors` | which service an engine's annotations make of it |
@@ -19,6 +20,7 @@
 //! | `error` | refusals, in words for the operator |
 
 mod checkpoint;
+mod descriptors;
 mod environment;
 mod error;
 mod exchange;
@@ -47,13 +49,14 @@ use crate::sys::linux::pidfd::MountNamespace;
 use super::autolock::Autolock;
 use super::docker::Docker;
 use super::events::Events;
+use descriptors::Descriptors;
 pub use error::DeliveryError;
 use gone::Lingering;
 use held::{Held, Key};
 pub use live::Outcome;
 use reaper::Reaper;
 use record::Records;
-pub use record::Scope;
+pub use record::{Announced, Scope};
 pub use selectors::{PatternError, check as check_selectors};
 use superseded::Superseded;
 use users::Shares;
@@ -149,8 +152,7 @@ pub struct Deliveries {
     superseded: Superseded,
     /// Containers whose runtime is restoring them.
     restoring: Mutex<HashSet<Key>>,
-    /// Whoever replaces files: one at a time, so that versions arrive in their order.
-    replacing: Mutex<()>,
+    descriptors: Descriptors,
     own_namespace: MountNamespace,
     docker: Docker,
 }
@@ -172,6 +174,7 @@ impl Deliveries {
         let stage = Stage::probe(medium, &stage_dir)?;
         let own_namespace = MountNamespace::own().map_err(|cause| DeliveryError::OwnNamespace { cause })?;
         let records = Records::open(run_dir)?;
+        let descriptors = Descriptors::of_this_process()?;
         tracing::info!(filesystem = %medium.protection(), detached_clones = matches!(stage, Stage::Detached), "delivery is ready");
         let deliveries = Arc::new(Self {
             lock,
@@ -186,9 +189,9 @@ impl Deliveries {
             held: Mutex::default(),
             changed: Condvar::new(),
             reaper: Reaper::new()?,
-            superseded: Superseded::start()?,
             restoring: Mutex::default(),
-            replacing: Mutex::default(),
+            superseded: Superseded::start(descriptors.for_superseded())?,
+            descriptors,
             own_namespace,
             docker: settings.docker.clone(),
         });
