@@ -50,10 +50,12 @@ fn show(path: &str, arguments: &PsArguments, agent: &Agent, report: &mut Report)
 fn row(delivery: &Value, now: i128, whole: bool) -> Value {
     let id = delivery.text_of("Container");
     let id = if whole || id.len() != ENGINE_ID { id } else { &id[..SHORT_ID] };
-    let names: Vec<String> = match delivery.field("Secrets") {
-        Some(Value::List(secrets)) => secrets.iter().map(held).collect(),
-        _ => Vec::new(),
+    let list = |field| match delivery.field(field) {
+        Some(Value::List(items)) => items.as_slice(),
+        _ => &[],
     };
+    let mut names: Vec<String> = list("Secrets").iter().map(held).collect();
+    names.extend(list("Ended").iter().map(|secret| ended(secret, now)));
     Value::record([
         ("Bundle", Value::text(delivery.text_of("Bundle"))),
         ("Container", Value::text(id)),
@@ -81,6 +83,11 @@ fn held(secret: &Value) -> String {
     format!("{}:{version}", secret.text_of("Name"))
 }
 
+/// One that is there no more, and since when.
+fn ended(secret: &Value, now: i128) -> String {
+    format!("{} ended {}", held(secret), format::ago(secret.text_of("At"), now).to_lowercase())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,6 +98,7 @@ mod tests {
         let json = format!(
             r#"[{{"Container":"web_1","Service":"web","Pid":4711,"Since":"1970-01-01T00:00:00Z","Protection":"tmpfs, noswap",
             "Bundle":"/b","Secrets":[{{"ID":"x","Name":"a","Version":1,"Target":"/run/secrets/a"}},{{"Name":"b","Version":2}}],
+            "Ended":[{{"Name":"c","Version":1,"Until":"read","At":"1970-01-01T00:00:56Z"}}],
             "Notified":{{"Signal":"SIGHUP","At":"1970-01-01T00:00:59Z","Failure":null}}}},
             {{"Container":"{id}","Service":"web","Pid":1,"Since":"1970-01-01T00:00:00Z","Secrets":[]}}]"#
         );
@@ -98,9 +106,9 @@ mod tests {
         let rows: Vec<Value> = deliveries.iter().map(|delivery| row(delivery, 61_000_000_000, false)).collect();
         assert_eq!(
             format::listed(&COLUMNS, "", false, &rows).unwrap(),
-            "CONTAINER      SERVICE   PID       SINCE                SECRETS   PROTECTION      NOTIFIED\n\
-             web_1          web       4711      About a minute ago   a:1,b:2   tmpfs, noswap   SIGHUP 2 seconds ago\n\
-             0123456789ab   web       1         About a minute ago                             \n"
+            "CONTAINER      SERVICE   PID       SINCE                SECRETS                           PROTECTION      NOTIFIED\n\
+             web_1          web       4711      About a minute ago   a:1,b:2,c:1 ended 5 seconds ago   tmpfs, noswap   SIGHUP 2 seconds ago\n\
+             0123456789ab   web       1         About a minute ago                                                     \n"
         );
         let quiet = format::listed(&COLUMNS, "", true, &[row(&deliveries[1], 0, true)]).unwrap();
         assert_eq!(quiet.trim_end(), id);

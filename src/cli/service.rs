@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::args::{Inspect, List, ServiceCommand, ServiceCreate, ServiceRm, ServiceUpdate};
+use super::args::{ContainerHealthy, Inspect, List, ServiceCommand, ServiceCreate, ServiceRm, ServiceUpdate};
 use super::client::Agent;
 use super::error::CliError;
 use super::format::{self, Columns};
@@ -12,7 +12,7 @@ use super::object::{collect, label_columns, path, query, rows, shape};
 use super::report::Report;
 use super::template::Value;
 use super::versions::all_changed;
-use crate::model::{CLAIM_ANNOTATION, Grant, Labels, Selector, Signal};
+use crate::model::{CLAIM_ANNOTATION, Grant, Labels, Selector, Signal, Until};
 
 /// Where services are in the API.
 pub(super) const SERVICES: &str = "/runsecrets/v1/services/";
@@ -46,6 +46,8 @@ Secrets:
   Source:        {{.Source}}
   Owner:         {{.UID}}:{{.GID}}
   Mode:          {{.Mode}}
+{{- if .Until }}
+  Until:         {{.Until}}{{ end }}
 {{- end }}{{ end }}
 {{- if .Match }}
 Match:
@@ -75,6 +77,8 @@ pub(super) struct Reference<'a> {
     gid: String,
     #[serde(rename = "Mode")]
     mode: String,
+    #[serde(rename = "Until", skip_serializing_if = "Option::is_none")]
+    until: Option<Until>,
 }
 
 impl<'a> From<&'a Grant> for Reference<'a> {
@@ -85,6 +89,7 @@ impl<'a> From<&'a Grant> for Reference<'a> {
             uid: grant.uid.to_string(),
             gid: grant.gid.to_string(),
             mode: grant.mode.to_string(),
+            until: grant.until,
         }
     }
 }
@@ -132,6 +137,10 @@ pub(super) struct Update<'a> {
 pub(super) fn run(command: ServiceCommand, agent: &Agent, report: &mut Report) -> Result<(), CliError> {
     match command {
         ServiceCommand::Create(arguments) => create(&arguments, agent, report),
+        ServiceCommand::Healthy(arguments) => {
+            healthy(("service", SERVICES), &arguments.references, agent, report);
+            Ok(())
+        }
         ServiceCommand::Inspect(arguments) => inspect(&arguments, agent, report),
         ServiceCommand::Ls(arguments) => list(&arguments, agent, report),
         ServiceCommand::Ps(arguments) => super::ps::of_service(&arguments, agent, report),
@@ -231,6 +240,21 @@ fn update(arguments: &ServiceUpdate, agent: &Agent, report: &mut Report) -> Resu
     all_changed(&answer)
 }
 
+/// Says that containers are healthy.
+pub(super) fn containers_healthy(arguments: &ContainerHealthy, agent: &Agent, report: &mut Report) {
+    healthy(("container", "/runsecrets/v1/containers/"), &arguments.containers, agent, report);
+}
+
+fn healthy((kind, place): (&'static str, &str), references: &[String], agent: &Agent, report: &mut Report) {
+    for reference in references {
+        let told = path(kind, place, reference).and_then(|path| agent.post(&(path + "/healthy"), Vec::new()));
+        match told.and_then(|answer| all_changed(&answer)) {
+            Ok(()) => report.line(reference),
+            Err(error) => report.error(&error),
+        }
+    }
+}
+
 fn remove(arguments: &ServiceRm, agent: &Agent, report: &mut Report) {
     let live = if arguments.live.live { "" } else { "?live=false" };
     for reference in &arguments.services.references {
@@ -272,14 +296,15 @@ mod tests {
     #[test]
     fn pretty_and_table_have_one_line_a_fact() {
         let json = r#"{"ID":"auweyvbzdjmkcqtanjez0nkl0","Name":"web","Labels":{"k":"v"},"Secrets":[{"Source":"a",
-            "Target":"/run/secrets/a","UID":"0","GID":"0","Mode":"0444"}],"Match":["untrusted:tier=a.*"],"RequireClaim":false,"Credentials":false,
+            "Target":"/run/secrets/a","UID":"0","GID":"0","Mode":"0444","Until":null},{"Source":"b","Target":"/run/secrets/b","UID":"0",
+            "GID":"0","Mode":"0444","Until":"read"}],"Match":["untrusted:tier=a.*"],"RequireClaim":false,"Credentials":false,
             "Users":[1000,1001],
             "CreatedAt":"1970-01-01T00:00:00Z","UpdatedAt":"1970-01-01T00:00:00Z","Version":{"Index":3}}"#;
         let service = serde_json::from_str::<Value>(json).unwrap().typed();
         let rows = [row(&service, 5_000_000_000)];
         assert_eq!(
             format::listed(&COLUMNS, "", false, &rows).unwrap(),
-            "ID             NAME      SECRETS   CREATED         UPDATED\nauweyvbzdjmk   web       1         5 seconds ago   5 seconds ago\n"
+            "ID             NAME      SECRETS   CREATED         UPDATED\nauweyvbzdjmk   web       2         5 seconds ago   5 seconds ago\n"
         );
         let expected = "ID:              auweyvbzdjmkcqtanjez0nkl0
 Name:            web
@@ -290,6 +315,11 @@ Secrets:
   Source:        a
   Owner:         0:0
   Mode:          0444
+ Target:         /run/secrets/b
+  Source:        b
+  Owner:         0:0
+  Mode:          0444
+  Until:         read
 Match:
  - untrusted:tier=a.*
 Claim required:  false

@@ -65,6 +65,8 @@ pub enum ModelError {
     TooManySelectors(usize),
     /// A signal that is none of those that tell a program something.
     SignalUnknown(String),
+    /// No end of a secret's stay in a container.
+    UntilInvalid(String),
     /// A uid that no user has, or root's.
     UserInvalid(u32),
     /// A service is open to more users than are allowed.
@@ -128,6 +130,11 @@ impl fmt::Display for ModelError {
                 escaped(first),
                 escaped(second),
                 escaped(target)
+            ),
+            Self::UntilInvalid(text) => write!(
+                f,
+                "invalid until '{}': a time from 1s to 366d (30s, 5m, 2h, 1d), healthy or read",
+                escaped(text)
             ),
             Self::SignalUnknown(text) => write!(
                 f,

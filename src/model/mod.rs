@@ -17,6 +17,7 @@ mod signal;
 mod target;
 mod text;
 mod timestamp;
+mod until;
 
 pub use claim::{CLAIM_ANNOTATION, Claim, ClaimRoute, ContainerId, SERVICE_ANNOTATION};
 pub use error::ModelError;
@@ -33,3 +34,4 @@ pub use signal::Signal;
 pub use target::{CREDENTIALS_VARIABLE, MAX_TARGET, SECRETS_DIR, Target, is_within};
 pub use text::{escaped, escaped_line};
 pub use timestamp::Timestamp;
+pub use until::Until;

@@ -14,11 +14,11 @@ use super::versions::changed;
 use super::{Api, Call};
 use crate::agent::catalog::{CatalogError, NewService, ServiceChange};
 use crate::agent::clock::{now, rfc3339};
-use crate::agent::delivery::{Delivery, Scope, check_selectors};
+use crate::agent::delivery::{Delivery, Ended, Healthy, Scope, check_selectors};
 use crate::agent::events::Kind;
 use crate::model::{
     Grant, Grants, Labels, Mode, ModelError, Owner, SecretName, Selector, Selectors, Service, ServiceName, Signal,
-    Target, Users,
+    Target, Until, Users,
 };
 use crate::seal::new_token;
 
@@ -33,6 +33,7 @@ struct GrantForm {
     #[serde(rename = "GID")]
     gid: Option<String>,
     mode: Option<String>,
+    until: Option<Until>,
 }
 
 #[derive(Deserialize)]
@@ -87,6 +88,7 @@ impl TryFrom<GrantForm> for Grant {
             uid: owner(form.uid)?,
             gid: owner(form.gid)?,
             mode: form.mode.map_or(Ok(Mode::DEFAULT), |text| Mode::parse(&text))?,
+            until: form.until,
         })
     }
 }
@@ -99,6 +101,7 @@ impl From<&Grant> for GrantForm {
             uid: Some(grant.uid.to_string()),
             gid: Some(grant.gid.to_string()),
             mode: Some(grant.mode.to_string()),
+            until: grant.until,
         }
     }
 }
@@ -120,6 +123,7 @@ pub(super) async fn create(api: &Api, call: Call) -> Result<Answer, ApiError> {
     let name = ServiceName::parse(&form.name)?;
     let labels = Labels::try_from(form.labels)?;
     let grants = Grants::try_from(grants(form.secrets)?)?;
+    can_end(api, grants.as_slice())?;
     let selectors = Selectors::try_from(selectors(form.selectors)?)?;
     let claim = form.require_claim.then(new_token).transpose().map_err(CatalogError::from)?;
     let (token, require_claim) = claim.unzip();
@@ -176,6 +180,7 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
         user_add: form.user_add,
         user_rm: form.user_rm,
     };
+    can_end(api, &change.secret_add)?;
     let (deliveries, live) = (api.deliveries.clone(), form.live != Some(false));
     let (service, outcomes) = api
         .blocking(move |catalog| {
@@ -216,6 +221,39 @@ pub(super) async fn ps(api: &Api, reference: Option<&str>) -> Result<Answer, Api
     Ok(Answer::json(StatusCode::OK, &deliveries.iter().map(container).collect::<Vec<_>>()))
 }
 
+/// `POST /services/{ref}/healthy`: what its containers have until they are healthy is taken away.
+pub(super) async fn healthy(api: &Api, reference: &str) -> Result<Answer, ApiError> {
+    end_healthy(api, Healthy::Service(find(api, reference).await?.id)).await
+}
+
+/// `POST /containers/{id}/healthy`: the same for one container, by its id or the beginning of it.
+pub(super) async fn container_healthy(api: &Api, id: &str) -> Result<Answer, ApiError> {
+    let (deliveries, wanted) = (api.deliveries.clone(), id.to_owned());
+    let mut found = api.waiting(move || deliveries.beginning_with(&wanted)).await?;
+    if found.len() > 1 {
+        found.retain(|known| known.as_str() == id);
+        if found.is_empty() {
+            return Err(ApiError::SeveralContainers(id.to_owned()));
+        }
+    }
+    let id = found.pop_first().ok_or_else(|| ApiError::NoContainer(id.to_owned()))?;
+    end_healthy(api, Healthy::Container(id)).await
+}
+
+async fn end_healthy(api: &Api, which: Healthy) -> Result<Answer, ApiError> {
+    let deliveries = api.deliveries.clone();
+    let outcomes = api.waiting(move || deliveries.healthy(&which)).await?;
+    Ok(Answer::json(StatusCode::OK, &json!({ "Containers": outcomes })))
+}
+
+/// Refuses grants whose end nobody would see.
+fn can_end(api: &Api, grants: &[Grant]) -> Result<(), ApiError> {
+    match grants.iter().any(|grant| grant.until == Some(Until::Read)) {
+        true => api.deliveries.sees_reads().map_err(|error| ApiError::Until(error.to_string())),
+        false => Ok(()),
+    }
+}
+
 async fn find(api: &Api, reference: &str) -> Result<Service, ApiError> {
     let reference = reference.to_owned();
     api.blocking(move |catalog| Ok(catalog.service(&reference)?)).await
@@ -243,15 +281,25 @@ fn container(delivery: &Delivery) -> Value {
         .secrets
         .iter()
         .map(|held| {
-            json!({"ID": held.id, "Name": held.name, "Version": held.version, "Target": held.target, "Since": rfc3339(held.since)})
+            json!({
+                "ID": held.id, "Name": held.name, "Version": held.version, "Target": held.target,
+                "Since": rfc3339(held.since), "Until": held.until,
+            })
         })
         .collect();
+    let ended = |ended: &Ended| {
+        json!({
+            "ID": ended.id, "Name": ended.name, "Version": ended.version, "Target": ended.target,
+            "Until": ended.until, "At": rfc3339(ended.at),
+        })
+    };
     json!({
         "Container": delivery.id,
         "Service": delivery.service,
         "Pid": delivery.pid,
         "Since": rfc3339(delivery.since),
         "Secrets": secrets,
+        "Ended": delivery.ended.iter().map(ended).collect::<Vec<_>>(),
         "Protection": delivery.protection,
         "Bundle": delivery.bundle,
         "User": delivery.uid,
@@ -279,8 +327,8 @@ mod tests {
     fn a_grant_in_json_has_the_defaults_of_a_grant_in_csv() {
         assert_eq!(grant(r#"{"Source":"db"}"#), Grant::parse("db"));
         assert_eq!(
-            grant(r#"{"Source":"db","Target":"/etc/db","UID":"999","GID":"redis","Mode":"440"}"#),
-            Grant::parse("source=db,target=/etc/db,uid=999,gid=redis,mode=0440")
+            grant(r#"{"Source":"db","Target":"/etc/db","UID":"999","GID":"redis","Mode":"440","Until":"read"}"#),
+            Grant::parse("source=db,target=/etc/db,uid=999,gid=redis,mode=0440,until=read")
         );
         assert_eq!(grant(r#"{"Source":""}"#), Err(ModelError::GrantSource));
         assert!(serde_json::from_str::<GrantForm>(r#"{"Source":"db","Tagret":"x"}"#).is_err());
@@ -288,7 +336,7 @@ mod tests {
 
     #[test]
     fn a_grant_survives_its_way_out_and_in() {
-        let given = Grant::parse("source=db,target=sub/db,uid=1,gid=2,mode=0400").unwrap();
+        let given = Grant::parse("source=db,target=sub/db,uid=1,gid=2,mode=0400,until=90s").unwrap();
         let form = serde_json::to_string(&GrantForm::from(&given)).unwrap();
         assert_eq!(grant(&form), Ok(given));
     }

@@ -72,6 +72,8 @@ pub enum DeliveryError {
         /// Who it is.
         uid: u32,
     },
+    /// A secret is to stay until it is read, and nobody would see that.
+    ReadsUnseen(io::Error),
     /// A value could not be opened.
     Catalog(CatalogError),
     /// The plan or the file system.
@@ -142,6 +144,10 @@ impl fmt::Display for DeliveryError {
             Self::HookElsewhere { uid } => write!(
                 f,
                 "the hook of uid {uid} is in a user namespace that has no place for its container's root; run the runtime that starts the hook as that user"
+            ),
+            Self::ReadsUnseen(cause) => write!(
+                f,
+                "until=read cannot be kept: the kernel does not tell who reads ({cause}); grant it with a time, such as until=30s"
             ),
             Self::Catalog(cause) => write!(f, "{cause}"),
             Self::Deliver(cause) => write!(f, "{cause}"),

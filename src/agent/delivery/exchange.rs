@@ -19,6 +19,7 @@ use crate::wire::{AgentReply, Channel, ChannelError, Deliver, HookRequest, MadeP
 
 use super::held::{Container, Held, Key, Reserved};
 use super::identity;
+use super::put::delivered;
 use super::record::Record;
 use super::users::Asker;
 use super::{Delivered, Deliveries, Delivery, DeliveryError};
@@ -123,6 +124,7 @@ impl Deliveries {
             pid,
             since: clock::now(),
             secrets,
+            ended: Vec::new(),
             protection: filled.protection,
             bundle: key.bundle.clone(),
             uid: peer.uid,
@@ -139,14 +141,18 @@ impl Deliveries {
             mounts: plan.mounts.iter().map(|(mount, _)| mount.clone()).collect(),
             made: Vec::new(),
             generations: self.generations,
+            watched: Vec::new(),
         };
-        let container = Filling { deliveries: self, container: Some(container) };
+        let mut container = Filling { deliveries: self, container: Some(container) };
+        // Before anybody can read it.
+        container.watch_reads(&key)?;
         container.record()?;
         self.reaper.watch(&key, container.process()?, started)?;
         let made = attach(channel, asker.sees(plan.root)?, container.mounts(), &filled.clones)?;
         // From here on nothing can fail, and the container's start does not wait for us.
         let record = place.fill(container.finish(made)?);
         self.reap_if_ended(&key, pid, started);
+        self.leaving.wake();
         self.note(&key, &record);
         // A version that came meanwhile found this container not there yet.
         self.catch_up(&catalog, &key);
@@ -195,8 +201,7 @@ impl Deliveries {
         let filled = empty.fill(plan, &self.stage, |index| {
             let grant = grants.get(index).ok_or(DeliveryError::OutOfTurn)?;
             let (info, version, value) = catalog.open_value(authorized, grant)?;
-            let (target, since) = (grant.target.clone(), clock::now());
-            secrets.push(Delivered { id: info.id, name: info.name, version, target, since });
+            secrets.push(delivered(info, version, grant, None));
             Ok::<_, DeliveryError>(value)
         })?;
         Ok((filled, secrets))
@@ -318,6 +323,13 @@ impl Filling<'_> {
     fn record(&self) -> Result<(), DeliveryError> {
         match &self.container {
             Some(container) => self.deliveries.records.write(&Record::of(container)),
+            None => Ok(()),
+        }
+    }
+
+    fn watch_reads(&mut self, key: &Key) -> Result<(), DeliveryError> {
+        match &mut self.container {
+            Some(container) => self.deliveries.watch_reads(key, container),
             None => Ok(()),
         }
     }

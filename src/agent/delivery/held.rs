@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::deliver::linux::{FileSystem, PlannedFile, Writable};
-use crate::model::{ContainerId, Service};
+use crate::model::{ContainerId, Service, Target};
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
 
@@ -65,6 +65,8 @@ pub(super) struct Container {
     pub(super) made: Vec<MadePoint>,
     /// Whether it has a generation directory.
     pub(super) generations: bool,
+    /// The files, by device and number, whose reading ends the stay of a secret: which one's.
+    pub(super) watched: Vec<(u64, u64, Target)>,
 }
 
 impl Held {
@@ -99,7 +101,7 @@ impl Deliveries {
 
     /// The lock, once nothing is under way for `key`. A hook ends when it has said that its mounts are attached, so the
     /// next call for its container may be here before that has been taken note of.
-    fn settled(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Held>> {
+    pub(super) fn settled(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Held>> {
         let under_way =
             |held: &mut HashMap<Key, Held>| matches!(held.get(key), Some(Held::UnderWay | Held::Changing(_)));
         let waited = self.changed.wait_timeout_while(self.held(), PATIENCE, under_way);

@@ -25,7 +25,7 @@ pub struct Outcome {
     pub container: ContainerId,
     /// Where it has, had or gets the secret.
     pub target: Target,
-    /// `rotate`, `grant` or `revoke`.
+    /// `rotate`, `grant`, `revoke` or `expire`.
     pub action: &'static str,
     /// Why that could not be done.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,7 +79,7 @@ impl Deliveries {
     fn change_container(&self, catalog: &Catalog, key: &Key, scope: &Scope) -> Vec<Outcome> {
         let _turn = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((mut container, place)) = self.take_to_change(key) else { return Vec::new() };
-        let outcomes = match scope {
+        let mut outcomes = match scope {
             _ if !scope.concerns(&container.delivery) => Vec::new(),
             Scope::Secrets(ids) => self.rotate(catalog, &mut container, ids),
             Scope::Service(_) => {
@@ -94,26 +94,32 @@ impl Deliveries {
                 outcomes
             }
         };
+        let unseen = self.watch_reads_or_end(key, &mut container);
         if outcomes.iter().any(|outcome| outcome.failure.is_none()) {
             self.notify(catalog, &mut container);
         }
         let (pid, started) = (container.process.pid(), container.started);
         let record = place.fill(*container);
+        self.leaving.wake();
         self.note(key, &record);
         self.reap_if_ended(key, pid, started);
-        for Outcome { container, target, action, failure } in &outcomes {
-            match failure {
-                None => {
-                    tracing::info!(%container, %target, "{action}");
-                    self.emit(action, container, key.uid, &[("target", target.as_str())]);
-                }
-                Some(failure) => {
-                    tracing::error!(%container, %target, "{action} failed: {failure}");
-                    self.emit("change-failed", container, key.uid, &[("target", target.as_str()), ("reason", failure)]);
-                }
+        outcomes.extend(unseen);
+        outcomes.iter().for_each(|outcome| self.tell(key, outcome));
+        outcomes
+    }
+
+    /// Tells the log and those who watch what became of a secret.
+    pub(super) fn tell(&self, key: &Key, Outcome { container, target, action, failure }: &Outcome) {
+        match failure {
+            None => {
+                tracing::info!(%container, %target, "{action}");
+                self.emit(action, container, key.uid, &[("target", target.as_str())]);
+            }
+            Some(failure) => {
+                tracing::error!(%container, %target, "{action} failed: {failure}");
+                self.emit("change-failed", container, key.uid, &[("target", target.as_str()), ("reason", failure)]);
             }
         }
-        outcomes
     }
 
     /// Tells the container's first process that its secrets have changed, if its service asks for that.
@@ -164,13 +170,19 @@ impl Deliveries {
         let granted = renewed.as_ref().map_or(&[][..], |authorized| authorized.grants().as_slice());
         let mut done = self.revoke_all_but(granted, container);
         let Some(authorized) = &renewed else { return done };
+        // What has left is not given again, as long as it is granted: that comes with the next start.
+        let live = container.delivery.still_there(granted);
+        let granted = live.as_slice();
+        for held in &mut container.delivery.secrets {
+            held.until = granted.iter().find(|grant| grant.target == held.target).and_then(|grant| grant.until);
+        }
         if container.delivery.uid != 0 {
-            done.extend(self.regrant_of_user(catalog, container, authorized));
+            done.extend(self.regrant_of_user(catalog, container, authorized, granted));
             return done;
         }
         let planned = {
             let files = container.files.clone();
-            container.running(self).plan(authorized.grants(), &files)
+            container.running(self).plan(&live, &files)
         };
         let change = match planned {
             Ok(change) => change,
@@ -198,7 +210,7 @@ impl Deliveries {
             let opened = catalog.open_value(authorized, grant).map_err(DeliveryError::from);
             let added = opened.and_then(|(info, version, value)| {
                 container.running(self).add(&change, file, grant.target.as_str(), &value)?;
-                container.delivery.secrets.push(delivered(info, version, grant));
+                container.delivery.secrets.push(delivered(info, version, grant, None));
                 container.files.push(file.clone());
                 self.records.write(&Record::of(container))
             });
@@ -209,9 +221,15 @@ impl Deliveries {
 
     /// The same for a user's container, into which we do not go: what it has is brought up to date, what it has not comes
     /// with its next start.
-    fn regrant_of_user(&self, catalog: &Catalog, container: &mut Container, authorized: &Authorized) -> Vec<Outcome> {
+    fn regrant_of_user(
+        &self,
+        catalog: &Catalog,
+        container: &mut Container,
+        authorized: &Authorized,
+        granted: &[Grant],
+    ) -> Vec<Outcome> {
         let (mut wanted, mut outcomes) = (Vec::new(), Vec::new());
-        for grant in authorized.grants().as_slice() {
+        for grant in granted {
             match container.index_of(&grant.target) {
                 None => outcomes.push(outcome(container, &grant.target, "grant", Err(DeliverError::NextStart.into()))),
                 Some(index) => wanted.push((index, grant, container.files[index].clone())),
@@ -222,6 +240,7 @@ impl Deliveries {
     }
 
     fn revoke_all_but(&self, granted: &[Grant], container: &mut Container) -> Vec<Outcome> {
+        container.delivery.ended.retain(|ended| granted.iter().any(|grant| ended.is_by(grant)));
         let mut outcomes = Vec::new();
         let mut index = 0;
         while index < container.delivery.secrets.len() {

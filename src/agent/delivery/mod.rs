@@ -12,6 +12,7 @@
 //! | `put` | new values in places that a container has |
 //! | `superseded` | the old one, while somebody may still be reading it |
 //! | `record` | the same on disk, without values, so that a new agent knows them |
+//! | `until` | secrets that leave before their container ends |
 //! | `reaper` | a container's process ends: scrub |
 //! | `gone` | file systems that users hold on to |
 //! | `users` | containers of other users than root: whose they are, and their part of the room |
@@ -29,17 +30,20 @@ mod reaper;
 mod record;
 mod selectors;
 mod superseded;
+mod until;
 mod users;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use crate::deliver::linux::Protection;
 use crate::deliver::linux::{Medium, Stage};
-use crate::model::{ContainerId, Id, SecretName, ServiceName, Signal, Target, Timestamp};
+use crate::model::{ContainerId, Id, SecretName, ServiceName, Signal, Target, Timestamp, Until};
+use crate::sys::linux::clock::since_boot;
 use crate::sys::linux::pidfd::MountNamespace;
 
 use super::autolock::Autolock;
@@ -54,6 +58,8 @@ use record::Records;
 pub use record::Scope;
 pub use selectors::{PatternError, check as check_selectors};
 use superseded::Superseded;
+pub use until::Healthy;
+use until::Leaving;
 use users::Shares;
 pub use users::UserLimits;
 
@@ -75,6 +81,9 @@ pub struct Delivery {
     pub since: Timestamp,
     /// What it holds.
     pub secrets: Vec<Delivered>,
+    /// What it held until something came to pass, and is granted still.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<Ended>,
     /// How the values are kept from a disk.
     pub protection: Protection,
     /// Its bundle.
@@ -112,6 +121,29 @@ pub struct Delivered {
     pub target: Target,
     /// Since when this version does.
     pub since: Timestamp,
+    /// What takes it away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Until>,
+    /// Since when there has been a version of it, by the clock that nobody sets: time since the machine started.
+    #[serde(default = "since_boot")]
+    pub there_since: Duration,
+}
+
+/// A secret that is in a container no more, because what it was to stay until has come to pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The secret.
+    pub id: Id,
+    /// Its name.
+    pub name: SecretName,
+    /// Which version of its value was there last.
+    pub version: u64,
+    /// Where it stood.
+    pub target: Target,
+    /// What has come to pass.
+    pub until: Until,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// What of the configuration concerns delivery.
@@ -145,6 +177,7 @@ pub struct Deliveries {
     changed: Condvar,
     reaper: Reaper,
     superseded: Superseded,
+    leaving: Leaving,
     /// Whoever replaces files: one at a time, so that versions arrive in their order.
     replacing: Mutex<()>,
     own_namespace: MountNamespace,
@@ -183,12 +216,14 @@ impl Deliveries {
             changed: Condvar::new(),
             reaper: Reaper::new()?,
             superseded: Superseded::start()?,
+            leaving: Leaving::new()?,
             replacing: Mutex::default(),
             own_namespace,
             docker: settings.docker.clone(),
         });
         deliveries.resume();
         deliveries.start_reaper()?;
+        deliveries.start_leaving()?;
         Ok(deliveries)
     }
 

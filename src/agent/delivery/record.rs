@@ -89,6 +89,7 @@ impl Record {
             mounts: self.mounts,
             made: self.made,
             generations: self.generations,
+            watched: Vec::new(),
         })
     }
 }

@@ -52,6 +52,9 @@ pub(super) enum Command {
     /// Manage services: named sets of granted secrets
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// Tell about containers
+    #[command(subcommand)]
+    Container(ContainerCommand),
     /// Services as CDI devices, for `--device runsecrets.io/service=NAME`
     #[command(subcommand)]
     Cdi(CdiCommand),
@@ -135,6 +138,21 @@ pub(super) struct References {
     /// Names, ids or beginnings of ids
     #[arg(required = true, value_name = "NAME")]
     pub(super) references: Vec<String>,
+}
+
+/// `runsecrets container …`.
+#[derive(Debug, Subcommand)]
+pub(super) enum ContainerCommand {
+    /// Say that containers are healthy: secrets that they have until then are taken from them
+    Healthy(ContainerHealthy),
+}
+
+/// `container healthy`.
+#[derive(Debug, Args)]
+pub(super) struct ContainerHealthy {
+    /// Ids, or beginnings of ids
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub(super) containers: Vec<String>,
 }
 
 /// `runsecrets cdi …`.

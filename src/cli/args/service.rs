@@ -10,6 +10,8 @@ use crate::model::{Grant, Selector, ServiceName, Signal};
 pub(in crate::cli) enum ServiceCommand {
     /// Create a service
     Create(ServiceCreate),
+    /// Say that the containers of services are healthy: secrets that they have until then are taken from them
+    Healthy(References),
     /// Display detailed information on one or more services
     Inspect(Inspect),
     /// List services
@@ -30,7 +32,7 @@ pub(in crate::cli) struct ServiceCreate {
     /// The service's name
     #[arg(long, value_parser = ServiceName::parse)]
     pub(in crate::cli) name: ServiceName,
-    /// A secret for its containers: NAME, or source=,target=,uid=,gid=,mode=
+    /// A secret for its containers: NAME, or source=,target=,uid=,gid=,mode=,until=
     #[arg(long = "secret", value_name = "SECRET", value_parser = Grant::parse)]
     pub(in crate::cli) secrets: Vec<Grant>,
     /// Service labels
@@ -67,7 +69,7 @@ pub(in crate::cli) struct ServiceRm {
 pub(in crate::cli) struct ServiceUpdate {
     #[command(flatten)]
     pub(in crate::cli) live: Live,
-    /// Grant a secret: NAME, or source=,target=,uid=,gid=,mode=
+    /// Grant a secret: NAME, or source=,target=,uid=,gid=,mode=,until=
     #[arg(long = "secret-add", value_name = "SECRET", value_parser = Grant::parse)]
     pub(in crate::cli) secret_add: Vec<Grant>,
     /// Revoke a secret by its name; done before the grants

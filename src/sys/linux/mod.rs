@@ -1,5 +1,6 @@
 //! Linux: system calls behind a safe API, one subject a file. No policy, no printing, no paths of our own.
 
+pub mod clock;
 pub mod entry;
 pub mod fds;
 pub mod locked;
@@ -9,6 +10,7 @@ pub mod path;
 pub mod peer;
 pub mod pidfd;
 pub mod process;
+pub mod reads;
 pub mod startup;
 
 use std::io;
