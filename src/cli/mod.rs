@@ -14,6 +14,7 @@ mod error;
 mod events;
 mod format;
 mod input;
+mod notifier;
 mod object;
 mod ps;
 mod report;
@@ -64,6 +65,7 @@ fn run(arguments: Arguments, examinations: &[Examination], report: &mut Report) 
             service::containers_healthy(&command, &agent, report);
             Ok(())
         }
+        Command::Notifier(command) => notifier::run(&command, &socket, report),
         Command::Cdi(command) => cdi::run(command, &run_dir, &agent, report),
         Command::Compose(command) => compose::run(command, &agent, report),
         Command::Unlock(command) => unlock::unlock(&command, &agent, report),

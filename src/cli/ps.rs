@@ -59,13 +59,32 @@ fn row(delivery: &Value, now: i128, whole: bool) -> Value {
     Value::record([
         ("Bundle", Value::text(delivery.text_of("Bundle"))),
         ("Container", Value::text(id)),
-        ("Notified", Value::Text(delivery.field("Notified").map_or_else(String::new, |notified| told(notified, now)))),
+        ("Notified", Value::Text(notices(delivery, now))),
         ("Pid", delivery.field("Pid").cloned().unwrap_or(Value::Nil)),
         ("Protection", Value::text(delivery.text_of("Protection"))),
         ("Secrets", Value::Text(names.join(","))),
         ("Service", Value::text(delivery.text_of("Service"))),
         ("Since", Value::Text(format::ago(delivery.text_of("Since"), now))),
     ])
+}
+
+/// By what a container was told of the last change.
+fn notices(delivery: &Value, now: i128) -> String {
+    let signal = delivery.field("Notified").map_or_else(String::new, |notified| told(notified, now));
+    let command = delivery.field("Commanded").map_or_else(String::new, |command| ran(command, now));
+    let both: Vec<String> = [signal, command].into_iter().filter(|text| !text.is_empty()).collect();
+    both.join(", ")
+}
+
+/// Which command was run for a container, what became of it, and when.
+fn ran(command: &Value, now: i128) -> String {
+    match (command.field("Command"), command.text_of("Outcome")) {
+        (Some(Value::List(words)), outcome) if !outcome.is_empty() => {
+            let name = words.first().map(ToString::to_string).unwrap_or_default();
+            format!("{name} {outcome} {}", format::ago(command.text_of("At"), now).to_lowercase())
+        }
+        _ => String::new(),
+    }
 }
 
 /// When a container was told of a change, and by what, or that it could not be; nothing where it was not.
@@ -99,7 +118,8 @@ mod tests {
             r#"[{{"Container":"web_1","Service":"web","Pid":4711,"Since":"1970-01-01T00:00:00Z","Protection":"tmpfs, noswap",
             "Bundle":"/b","Secrets":[{{"ID":"x","Name":"a","Version":1,"Target":"/run/secrets/a"}},{{"Name":"b","Version":2}}],
             "Ended":[{{"Name":"c","Version":1,"Until":"read","At":"1970-01-01T00:00:56Z"}}],
-            "Notified":{{"Signal":"SIGHUP","At":"1970-01-01T00:00:59Z","Failure":null}}}},
+            "Notified":{{"Signal":"SIGHUP","At":"1970-01-01T00:00:59Z","Failure":null}},
+            "Commanded":{{"Command":["reload","x"],"At":"1970-01-01T00:01:00Z","Outcome":"exit 0"}}}},
             {{"Container":"{id}","Service":"web","Pid":1,"Since":"1970-01-01T00:00:00Z","Secrets":[]}}]"#
         );
         let Value::List(deliveries) = serde_json::from_str::<Value>(&json).unwrap().typed() else { panic!("a list") };
@@ -107,7 +127,7 @@ mod tests {
         assert_eq!(
             format::listed(&COLUMNS, "", false, &rows).unwrap(),
             "CONTAINER      SERVICE   PID       SINCE                SECRETS                           PROTECTION      NOTIFIED\n\
-             web_1          web       4711      About a minute ago   a:1,b:2,c:1 ended 5 seconds ago   tmpfs, noswap   SIGHUP 2 seconds ago\n\
+             web_1          web       4711      About a minute ago   a:1,b:2,c:1 ended 5 seconds ago   tmpfs, noswap   SIGHUP 2 seconds ago, reload exit 0 1 second ago\n\
              0123456789ab   web       1         About a minute ago                                                     \n"
         );
         let quiet = format::listed(&COLUMNS, "", true, &[row(&deliveries[1], 0, true)]).unwrap();

@@ -12,7 +12,7 @@ use super::object::{collect, label_columns, path, query, rows, shape};
 use super::report::Report;
 use super::template::Value;
 use super::versions::all_changed;
-use crate::model::{CLAIM_ANNOTATION, Grant, Labels, Selector, Signal, Until};
+use crate::model::{CLAIM_ANNOTATION, Command, Grant, Labels, Selector, Signal, Until};
 
 /// Where services are in the API.
 pub(super) const SERVICES: &str = "/runsecrets/v1/services/";
@@ -108,6 +108,8 @@ pub(super) struct Create<'a> {
     pub(super) credentials: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) notify: Option<Signal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) notify_command: Option<&'a Command>,
     #[serde(skip_serializing_if = "<[u32]>::is_empty")]
     pub(super) users: &'a [u32],
 }
@@ -126,6 +128,8 @@ pub(super) struct Update<'a> {
     pub(super) credentials: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) notify: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) notify_command: Option<Vec<&'a str>>,
     pub(super) live: bool,
     #[serde(skip_serializing_if = "<[u32]>::is_empty")]
     pub(super) user_add: &'a [u32],
@@ -163,6 +167,7 @@ fn create(arguments: &ServiceCreate, agent: &Agent, report: &mut Report) -> Resu
         require_claim: arguments.require_claim,
         credentials: arguments.credentials,
         notify: arguments.notify,
+        notify_command: arguments.notify_command.as_ref(),
         users: &arguments.users,
     };
     let made = agent.post("/runsecrets/v1/services/create", serde_json::to_vec(&body).unwrap_or_default())?;
@@ -230,6 +235,7 @@ fn update(arguments: &ServiceUpdate, agent: &Agent, report: &mut Report) -> Resu
         match_rm: &arguments.match_rm,
         credentials: arguments.credentials,
         notify: arguments.notify.as_deref(),
+        notify_command: arguments.notify_command.as_deref().map(|words| words.split_whitespace().collect()),
         user_add: &arguments.user_add,
         user_rm: &arguments.user_rm,
         live: arguments.live.live,

@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod claim;
+mod command;
 mod error;
 mod grant;
 mod hook_entry;
@@ -20,6 +21,7 @@ mod timestamp;
 mod until;
 
 pub use claim::{CLAIM_ANNOTATION, Claim, ClaimRoute, ContainerId, SERVICE_ANNOTATION};
+pub use command::{Command, CommandEnd};
 pub use error::ModelError;
 pub use grant::{Grant, Grants, MAX_GRANTS, Mode, Owner};
 pub use hook_entry::{HOOK, HOOK_ENVIRONMENT, HOOK_TIMEOUT, HookStage};

@@ -41,6 +41,7 @@ pub(crate) const SUITES: &[Suite] = &[
     program("groups", "runc, crun"),
     program("notices", "runc, crun"),
     program("until", "runc, crun"),
+    program("commands", "runc, crun"),
     program("examples", "runc, crun"),
     program("demo", "runc"),
     program("podman", "podman"),

@@ -52,6 +52,8 @@ pub enum ApiError {
     Memory(SecretError),
     /// A name, label or grant that is not valid.
     Model(ModelError),
+    /// No command of this number is being run.
+    NoCommand,
     /// No container of this id holds secrets.
     NoContainer(String),
     /// Several containers have ids that begin so.
@@ -100,7 +102,7 @@ impl ApiError {
             Self::Autolock(AutolockError::NotOn) => StatusCode::CONFLICT,
             Self::Autolock(AutolockError::Locked(_)) | Self::Memory(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Autolock(_) => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::NoContainer(_) => StatusCode::NOT_FOUND,
+            Self::NoCommand | Self::NoContainer(_) => StatusCode::NOT_FOUND,
             Self::Templating(_) | Self::Unsupported { .. } => StatusCode::NOT_IMPLEMENTED,
             _ => StatusCode::BAD_REQUEST,
         }
@@ -139,6 +141,7 @@ impl fmt::Display for ApiError {
             Self::SeveralContainers(id) => {
                 write!(f, "several containers have ids that begin with '{}'; give more of it", escaped(id))
             }
+            Self::NoCommand => write!(f, "no command of this number is being run"),
             Self::Until(reason) => f.write_str(reason),
             Self::Templating(name) => write!(
                 f,

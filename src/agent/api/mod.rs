@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod body;
+mod commands;
 pub mod error;
 pub mod filters;
 pub mod secrets;
@@ -140,6 +141,8 @@ impl Api {
             ("POST", ["runsecrets", "v1", "services", reference, "healthy"]) => {
                 services::healthy(self, reference).await
             }
+            ("POST", ["runsecrets", "v1", "commands", "next"]) => commands::next(self).await,
+            ("POST", ["runsecrets", "v1", "commands", number, "ended"]) => commands::ended(self, number, call).await,
             ("POST", ["runsecrets", "v1", "containers", id, "healthy"]) => services::container_healthy(self, id).await,
 
             (_, segments) => Err(unsupported(&method, path, segments)),

@@ -17,8 +17,8 @@ use crate::agent::clock::{now, rfc3339};
 use crate::agent::delivery::{Delivery, Ended, Healthy, Scope, check_selectors};
 use crate::agent::events::Kind;
 use crate::model::{
-    Grant, Grants, Labels, Mode, ModelError, Owner, SecretName, Selector, Selectors, Service, ServiceName, Signal,
-    Target, Until, Users,
+    Command, Grant, Grants, Labels, Mode, ModelError, Owner, SecretName, Selector, Selectors, Service, ServiceName,
+    Signal, Target, Until, Users,
 };
 use crate::seal::new_token;
 
@@ -53,6 +53,8 @@ struct CreateForm {
     #[serde(default)]
     notify: Option<Signal>,
     #[serde(default)]
+    notify_command: Option<Command>,
+    #[serde(default)]
     users: Users,
 }
 
@@ -70,6 +72,8 @@ struct UpdateForm {
     credentials: Option<bool>,
     /// A signal, or an empty text for none.
     notify: Option<String>,
+    /// A program and its arguments, or an empty list for none.
+    notify_command: Option<Vec<String>>,
     user_add: Users,
     user_rm: Users,
 }
@@ -127,8 +131,8 @@ pub(super) async fn create(api: &Api, call: Call) -> Result<Answer, ApiError> {
     let selectors = Selectors::try_from(selectors(form.selectors)?)?;
     let claim = form.require_claim.then(new_token).transpose().map_err(CatalogError::from)?;
     let (token, require_claim) = claim.unzip();
-    let (credentials, notify, users) = (form.credentials, form.notify, form.users);
-    let new = NewService { name, labels, grants, selectors, require_claim, credentials, notify, users };
+    let (credentials, notify, notify_command, users) = (form.credentials, form.notify, form.notify_command, form.users);
+    let new = NewService { name, labels, grants, selectors, require_claim, credentials, notify, notify_command, users };
     let service = api.blocking(move |catalog| Ok(catalog.create_service(new, now())?)).await?;
     note(api, "create", peer, &service).await;
     let made = match token {
@@ -176,6 +180,11 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
             None => None,
             Some("") => Some(None),
             Some(name) => Some(Some(Signal::parse(name)?)),
+        },
+        notify_command: match form.notify_command {
+            None => None,
+            Some(words) if words.is_empty() => Some(None),
+            Some(words) => Some(Some(Command::try_from(words)?)),
         },
         user_add: form.user_add,
         user_rm: form.user_rm,
@@ -269,6 +278,7 @@ fn shape(service: &Service) -> Value {
         "RequireClaim": service.require_claim.is_some(),
         "Credentials": service.credentials,
         "Notify": service.notify,
+        "NotifyCommand": service.notify_command,
         "Users": service.users,
         "CreatedAt": rfc3339(service.created),
         "UpdatedAt": rfc3339(service.updated),
@@ -305,6 +315,9 @@ fn container(delivery: &Delivery) -> Value {
         "User": delivery.uid,
         "Notified": delivery.notified.as_ref().map(|notified| {
             json!({"Signal": notified.signal, "At": rfc3339(notified.at), "Failure": notified.failure})
+        }),
+        "Commanded": delivery.commanded.as_ref().map(|it| {
+            json!({"Command": it.command, "At": rfc3339(it.at), "Outcome": it.state.to_string()})
         }),
     })
 }

@@ -129,6 +129,7 @@ impl Deliveries {
             bundle: key.bundle.clone(),
             uid: peer.uid,
             notified: None,
+            commanded: None,
         };
         let container = Container {
             delivery,

@@ -205,6 +205,8 @@ impl Reservation<'_> {
         let record = Record::of(&container);
         self.deliveries.held().insert(self.key.clone(), Held::Holding(Box::new(container)));
         self.filled = true;
+        // It may be this one that a command waits for.
+        self.deliveries.commands.notify_one();
         self.deliveries.changed.notify_all();
         record
     }

@@ -122,10 +122,12 @@ impl Deliveries {
         }
     }
 
-    /// Tells the container's first process that its secrets have changed, if its service asks for that.
+    /// Tells the container that its secrets have changed, as its service asks for it: its first process by a signal, and
+    /// whoever runs commands.
     fn notify(&self, catalog: &Catalog, container: &mut Container) {
-        let service = catalog.service(container.delivery.service_id.as_str()).ok();
-        let Some(signal) = service.and_then(|service| service.notify) else { return };
+        let Ok(service) = catalog.service(container.delivery.service_id.as_str()) else { return };
+        container.command(&service);
+        let Some(signal) = service.notify else { return };
         let number: nix::Result<nix::sys::signal::Signal> = signal.name().parse();
         let sent = number.map_err(std::io::Error::from).and_then(|number| container.process.send(number));
         let failure = sent.err().map(|error| error.to_string());

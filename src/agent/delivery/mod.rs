@@ -4,6 +4,7 @@
 //! | file | what |
 //! |---|---|
 //! | `exchange` | a hook connection, from request to record |
+//! | `command` | what is run on the host after a change, by somebody else |
 //! | `environment` | what a service wants in a container's environment, for the wrapper |
 //! | `identity` | which service a container is, where it does not say |
 //! | `selectors` | which service an engine's annotations make of it |
@@ -18,6 +19,7 @@
 //! | `users` | containers of other users than root: whose they are, and their part of the room |
 //! | `error` | refusals, in words for the operator |
 
+mod command;
 mod environment;
 mod error;
 mod exchange;
@@ -49,6 +51,7 @@ use crate::sys::linux::pidfd::MountNamespace;
 use super::autolock::Autolock;
 use super::docker::Docker;
 use super::events::Events;
+pub use command::{CommandState, Commanded, Order};
 pub use error::DeliveryError;
 use gone::Lingering;
 use held::{Held, Key};
@@ -94,6 +97,9 @@ pub struct Delivery {
     /// How it was told of the last change, if its service asks for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notified: Option<Notified>,
+    /// The command that was run for it then, if its service asks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commanded: Option<Commanded>,
 }
 
 /// How a container was told that its secrets have changed.
@@ -178,6 +184,8 @@ pub struct Deliveries {
     reaper: Reaper,
     superseded: Superseded,
     leaving: Leaving,
+    /// A command waits, perhaps.
+    pub(in crate::agent) commands: tokio::sync::Notify,
     /// Whoever replaces files: one at a time, so that versions arrive in their order.
     replacing: Mutex<()>,
     own_namespace: MountNamespace,
@@ -217,6 +225,7 @@ impl Deliveries {
             reaper: Reaper::new()?,
             superseded: Superseded::start()?,
             leaving: Leaving::new()?,
+            commands: tokio::sync::Notify::new(),
             replacing: Mutex::default(),
             own_namespace,
             docker: settings.docker.clone(),

@@ -15,6 +15,8 @@ use super::error::CliError;
 use crate::model::{HOOK, Labels, ModelError, RUN_DIR};
 use crate::sys::linux::process::user_id;
 
+/// The directory of programs that `notifier` runs.
+const NOTIFY_DIR: &str = "/etc/runsecrets/notify.d";
 /// The environment variable that moves the run directory.
 const RUN_DIR_VARIABLE: &str = "RUNSECRETS_RUN_DIR";
 
@@ -55,6 +57,8 @@ pub(super) enum Command {
     /// Tell about containers
     #[command(subcommand)]
     Container(ContainerCommand),
+    /// Run the commands of services whose containers' secrets have changed: a service of its own, as root
+    Notifier(NotifierArguments),
     /// Services as CDI devices, for `--device runsecrets.io/service=NAME`
     #[command(subcommand)]
     Cdi(CdiCommand),
@@ -153,6 +157,14 @@ pub(super) struct ContainerHealthy {
     /// Ids, or beginnings of ids
     #[arg(required = true, value_name = "CONTAINER")]
     pub(super) containers: Vec<String>,
+}
+
+/// `notifier`.
+#[derive(Debug, Args)]
+pub(super) struct NotifierArguments {
+    /// The directory of programs; it, what is in it and what leads to it must be writable by root alone
+    #[arg(long, value_name = "DIR", default_value = NOTIFY_DIR)]
+    pub(super) directory: PathBuf,
 }
 
 /// `runsecrets cdi …`.

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 
 use super::{Inspect, List, Live, PsArguments, References, label, user};
-use crate::model::{Grant, Selector, ServiceName, Signal};
+use crate::model::{Command, Grant, ModelError, Selector, ServiceName, Signal};
 
 /// `runsecrets service …`.
 #[derive(Debug, Subcommand)]
@@ -50,6 +50,9 @@ pub(in crate::cli) struct ServiceCreate {
     /// Send the first process of its containers this signal when their secrets change
     #[arg(long, value_name = "SIGNAL", value_parser = Signal::parse)]
     pub(in crate::cli) notify: Option<Signal>,
+    /// Have `runsecrets notifier` run a program of /etc/runsecrets/notify.d then: NAME, and words for it
+    #[arg(long, value_name = "NAME ARG…", value_parser = Command::parse)]
+    pub(in crate::cli) notify_command: Option<Command>,
     /// Open it to the own (rootless) containers of a user: NAME or UID
     #[arg(long = "user", value_name = "USER", value_parser = user)]
     pub(in crate::cli) users: Vec<u32>,
@@ -93,6 +96,9 @@ pub(in crate::cli) struct ServiceUpdate {
     /// Send the first process of its containers this signal when their secrets change; '' for none
     #[arg(long, value_name = "SIGNAL")]
     pub(in crate::cli) notify: Option<String>,
+    /// Have `runsecrets notifier` run a program of /etc/runsecrets/notify.d then: NAME, and words for it; '' for none
+    #[arg(long, value_name = "NAME ARG…", value_parser = command_or_none)]
+    pub(in crate::cli) notify_command: Option<String>,
     /// Open it to the own (rootless) containers of a user: NAME or UID
     #[arg(long = "user-add", value_name = "USER", value_parser = user)]
     pub(in crate::cli) user_add: Vec<u32>,
@@ -112,4 +118,11 @@ pub(in crate::cli) struct ServicePs {
     /// Name, id or beginning of the id
     #[arg(value_name = "SERVICE")]
     pub(in crate::cli) service: String,
+}
+
+fn command_or_none(text: &str) -> Result<String, ModelError> {
+    match text {
+        "" => Ok(String::new()),
+        text => Command::parse(text).map(|_| text.to_owned()),
+    }
 }
