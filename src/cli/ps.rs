@@ -56,12 +56,14 @@ fn row(delivery: &Value, now: i128, whole: bool) -> Value {
     };
     let mut names: Vec<String> = list("Secrets").iter().map(held).collect();
     names.extend(list("Ended").iter().map(|secret| ended(secret, now)));
+    let mut protection = vec![delivery.text_of("Protection").to_owned()];
+    protection.extend(list("Weaknesses").iter().map(ToString::to_string));
     Value::record([
         ("Bundle", Value::text(delivery.text_of("Bundle"))),
         ("Container", Value::text(id)),
         ("Notified", Value::Text(notices(delivery, now))),
         ("Pid", delivery.field("Pid").cloned().unwrap_or(Value::Nil)),
-        ("Protection", Value::text(delivery.text_of("Protection"))),
+        ("Protection", Value::Text(protection.join(", "))),
         ("Secrets", Value::Text(names.join(","))),
         ("Service", Value::text(delivery.text_of("Service"))),
         ("Since", Value::Text(format::ago(delivery.text_of("Since"), now))),
@@ -116,6 +118,7 @@ mod tests {
         let id = "0123456789abcdef".repeat(4);
         let json = format!(
             r#"[{{"Container":"web_1","Service":"web","Pid":4711,"Since":"1970-01-01T00:00:00Z","Protection":"tmpfs, noswap",
+            "Weaknesses":["remountable (CAP_SYS_ADMIN)"],
             "Bundle":"/b","Secrets":[{{"ID":"x","Name":"a","Version":1,"Target":"/run/secrets/a"}},{{"Name":"b","Version":2}}],
             "Ended":[{{"Name":"c","Version":1,"Until":"read","At":"1970-01-01T00:00:56Z"}}],
             "Notified":{{"Signal":"SIGHUP","At":"1970-01-01T00:00:59Z","Failure":null}},
@@ -124,12 +127,17 @@ mod tests {
         );
         let Value::List(deliveries) = serde_json::from_str::<Value>(&json).unwrap().typed() else { panic!("a list") };
         let rows: Vec<Value> = deliveries.iter().map(|delivery| row(delivery, 61_000_000_000, false)).collect();
-        assert_eq!(
-            format::listed(&COLUMNS, "", false, &rows).unwrap(),
-            "CONTAINER      SERVICE   PID       SINCE                SECRETS                           PROTECTION      NOTIFIED\n\
-             web_1          web       4711      About a minute ago   a:1,b:2,c:1 ended 5 seconds ago   tmpfs, noswap   SIGHUP 2 seconds ago, reload exit 0 1 second ago\n\
-             0123456789ab   web       1         About a minute ago                                                     \n"
-        );
+        let table = format::listed(&COLUMNS, "", false, &rows).unwrap();
+        let cells: Vec<Vec<&str>> = table
+            .lines()
+            .map(|line| line.trim_end().split("   ").map(str::trim).filter(|it| !it.is_empty()).collect())
+            .collect();
+        assert_eq!(cells[0], ["CONTAINER", "SERVICE", "PID", "SINCE", "SECRETS", "PROTECTION", "NOTIFIED"]);
+        let since = "About a minute ago";
+        let (secrets, protection) = ("a:1,b:2,c:1 ended 5 seconds ago", "tmpfs, noswap, remountable (CAP_SYS_ADMIN)");
+        let notified = "SIGHUP 2 seconds ago, reload exit 0 1 second ago";
+        assert_eq!(cells[1], ["web_1", "web", "4711", since, secrets, protection, notified]);
+        assert_eq!(cells[2], ["0123456789ab", "web", "1", since]);
         let quiet = format::listed(&COLUMNS, "", true, &[row(&deliveries[1], 0, true)]).unwrap();
         assert_eq!(quiet.trim_end(), id);
     }

@@ -42,6 +42,7 @@ pub(crate) const SUITES: &[Suite] = &[
     program("notices", "runc, crun"),
     program("until", "runc, crun"),
     program("commands", "runc, crun"),
+    program("weaknesses", "runc, crun"),
     program("examples", "runc, crun"),
     program("demo", "runc"),
     program("podman", "podman"),

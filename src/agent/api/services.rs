@@ -14,7 +14,7 @@ use super::versions::changed;
 use super::{Api, Call};
 use crate::agent::catalog::{CatalogError, NewService, ServiceChange};
 use crate::agent::clock::{now, rfc3339};
-use crate::agent::delivery::{Delivery, Ended, Healthy, Scope, check_selectors};
+use crate::agent::delivery::{Delivery, Ended, Healthy, Scope, Weakness, check_selectors};
 use crate::agent::events::Kind;
 use crate::model::{
     Command, Grant, Grants, Labels, Mode, ModelError, Owner, SecretName, Selector, Selectors, Service, ServiceName,
@@ -225,8 +225,9 @@ pub(super) async fn ps(api: &Api, reference: Option<&str>) -> Result<Answer, Api
         Some(reference) => Some(find(api, reference).await?.id),
         None => None,
     };
-    let mut deliveries = api.deliveries().await?;
-    deliveries.retain(|delivery| only.as_ref().is_none_or(|id| *id == delivery.service_id));
+    let deliveries = api.deliveries.clone();
+    let mut deliveries = api.waiting(move || deliveries.list_with_weaknesses()).await?;
+    deliveries.retain(|(delivery, _)| only.as_ref().is_none_or(|id| *id == delivery.service_id));
     Ok(Answer::json(StatusCode::OK, &deliveries.iter().map(container).collect::<Vec<_>>()))
 }
 
@@ -286,7 +287,7 @@ fn shape(service: &Service) -> Value {
     })
 }
 
-fn container(delivery: &Delivery) -> Value {
+fn container((delivery, weaknesses): &(Delivery, Vec<Weakness>)) -> Value {
     let secrets: Vec<_> = delivery
         .secrets
         .iter()
@@ -311,6 +312,7 @@ fn container(delivery: &Delivery) -> Value {
         "Secrets": secrets,
         "Ended": delivery.ended.iter().map(ended).collect::<Vec<_>>(),
         "Protection": delivery.protection,
+        "Weaknesses": weaknesses.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "Bundle": delivery.bundle,
         "User": delivery.uid,
         "Notified": delivery.notified.as_ref().map(|notified| {

@@ -230,7 +230,7 @@ impl Deliveries {
                 container.made
             }
             Some(Held::Ended { made, .. }) => made,
-            Some(Held::UnderWay | Held::Changing(_)) | None => Vec::new(),
+            Some(Held::UnderWay | Held::Changing(..)) | None => Vec::new(),
         }
     }
 

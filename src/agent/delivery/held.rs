@@ -35,8 +35,8 @@ pub(super) struct Key {
 pub(super) enum Held {
     /// Its file system is being filled or attached.
     UnderWay,
-    /// It holds these, and they are being replaced.
-    Changing(Box<Delivery>),
+    /// It holds these, and they are being replaced; when its first process started.
+    Changing(Box<Delivery>, u64),
     /// It holds secrets.
     Holding(Box<Container>),
     /// They are scrubbed; its poststop may still ask for these.
@@ -73,7 +73,7 @@ impl Held {
     pub(super) fn delivery(&self) -> Option<&Delivery> {
         match self {
             Self::Holding(container) => Some(&container.delivery),
-            Self::Changing(delivery) => Some(delivery),
+            Self::Changing(delivery, _) => Some(delivery),
             Self::UnderWay | Self::Ended { .. } => None,
         }
     }
@@ -103,7 +103,7 @@ impl Deliveries {
     /// next call for its container may be here before that has been taken note of.
     pub(super) fn settled(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Held>> {
         let under_way =
-            |held: &mut HashMap<Key, Held>| matches!(held.get(key), Some(Held::UnderWay | Held::Changing(_)));
+            |held: &mut HashMap<Key, Held>| matches!(held.get(key), Some(Held::UnderWay | Held::Changing(..)));
         let waited = self.changed.wait_timeout_while(self.held(), PATIENCE, under_way);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
@@ -119,7 +119,7 @@ impl Deliveries {
         let previous = {
             let mut held = self.settled(key);
             match held.get(key) {
-                Some(Held::UnderWay | Held::Changing(_)) => return Err(DeliveryError::UnderWay(key.id.to_string())),
+                Some(Held::UnderWay | Held::Changing(..)) => return Err(DeliveryError::UnderWay(key.id.to_string())),
                 Some(Held::Holding(container)) => {
                     if container.process.pid() == process.pid() && container.started == started {
                         let has = &container.delivery;
@@ -167,7 +167,7 @@ impl Deliveries {
         let mut held = self.settled(key);
         match held.get(key) {
             // Its hook is still at work after all this time: what it has filled is scrubbed when it gives up.
-            Some(Held::UnderWay | Held::Changing(_)) | None => None,
+            Some(Held::UnderWay | Held::Changing(..)) | None => None,
             Some(_) => held.remove(key),
         }
     }
@@ -177,7 +177,7 @@ impl Deliveries {
     pub(super) fn take_to_change(&self, key: &Key) -> Option<(Box<Container>, Reservation<'_>)> {
         let mut held = self.settled(key);
         let Some(Held::Holding(container)) = held.get(key) else { return None };
-        let changing = Held::Changing(Box::new(container.delivery.clone()));
+        let changing = Held::Changing(Box::new(container.delivery.clone()), container.started);
         let Some(Held::Holding(container)) = held.insert(key.clone(), changing) else { return None };
         Some((container, Reservation { deliveries: self, key: key.clone(), filled: false }))
     }

@@ -17,6 +17,7 @@
 //! | `reaper` | a container's process ends: scrub |
 //! | `gone` | file systems that users hold on to |
 //! | `users` | containers of other users than root: whose they are, and their part of the room |
+//! | `weakness` | what a container may do that its secrets are not safe from |
 //! | `error` | refusals, in words for the operator |
 
 mod command;
@@ -34,6 +35,7 @@ mod selectors;
 mod superseded;
 mod until;
 mod users;
+mod weakness;
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -65,6 +67,7 @@ pub use until::Healthy;
 use until::Leaving;
 use users::Shares;
 pub use users::UserLimits;
+pub use weakness::Weakness;
 
 /// The directory in the run directory in which mounts are staged on older kernels; always empty.
 const STAGE_DIR: &str = "stage";
@@ -248,8 +251,18 @@ impl Deliveries {
 
     /// The containers that hold secrets now, by id.
     pub fn list(&self) -> Vec<Delivery> {
-        let mut deliveries: Vec<Delivery> = self.held().values().filter_map(Held::delivery).cloned().collect();
-        deliveries.sort_by(|a, b| (&a.id, a.uid, &a.bundle).cmp(&(&b.id, b.uid, &b.bundle)));
-        deliveries
+        self.list_with_starts().into_iter().map(|(delivery, _)| delivery).collect()
+    }
+
+    /// The same, each with when its first process started.
+    fn list_with_starts(&self) -> Vec<(Delivery, u64)> {
+        let listed = |held: &Held| match held {
+            Held::Holding(container) => Some((container.delivery.clone(), container.started)),
+            Held::Changing(delivery, started) => Some(((**delivery).clone(), *started)),
+            Held::UnderWay | Held::Ended { .. } => None,
+        };
+        let mut all: Vec<(Delivery, u64)> = self.held().values().filter_map(listed).collect();
+        all.sort_by(|(a, _), (b, _)| (&a.id, a.uid, &a.bundle).cmp(&(&b.id, b.uid, &b.bundle)));
+        all
     }
 }

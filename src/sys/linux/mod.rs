@@ -9,6 +9,7 @@ pub mod owner;
 pub mod path;
 pub mod peer;
 pub mod pidfd;
+pub mod privileges;
 pub mod process;
 pub mod reads;
 pub mod startup;
