@@ -43,6 +43,7 @@ pub(crate) const SUITES: &[Suite] = &[
     program("until", "runc, crun"),
     program("commands", "runc, crun"),
     program("weaknesses", "runc, crun"),
+    program("events", "runc, crun"),
     program("examples", "runc, crun"),
     program("demo", "runc"),
     program("podman", "podman"),
