@@ -8,7 +8,7 @@ use std::io::{Read, Seek};
 use std::path::PathBuf;
 
 use serde_json::Value;
-use testbed::{Bed, Container, Runtime};
+use testbed::{Bed, Container, Runtime, User};
 
 on_each_runtime!(
     a_secret_leaves_after_its_time_and_stays_away,
@@ -23,6 +23,7 @@ on_each_runtime!(
     a_restarted_container_has_it_anew,
     an_end_can_be_given_and_taken_while_the_container_runs,
     where_nobody_sees_who_reads_that_end_is_refused,
+    secrets_of_rootless_containers_leave_too,
 );
 
 fn bed(runtime: Runtime, grants: &[&str]) -> (Bed, Container) {
@@ -291,4 +292,25 @@ fn where_nobody_sees_who_reads_that_end_is_refused(runtime: Runtime) {
     let refused = bed.cli(&["service", "update", "web", "--secret-add", "source=a,target=x,until=read"]);
     assert!(testbed::words(&refused).contains("grant it with a time"), "{}", testbed::words(&refused));
     assert_eq!(container.exec(&["cat", "/run/secrets/b"]), "bbb");
+}
+
+/// A user's container is not gone into, so that an absolute target stays there, empty.
+fn secrets_of_rootless_containers_leave_too(runtime: Runtime) {
+    let user = User::new(runtime);
+    let bed = Bed::configured(runtime, "[rootless]\nenabled = true\n");
+    bed.secret("a", b"aaa");
+    bed.service(
+        "web",
+        &["source=a,until=read", "source=a,target=/etc/app/a,until=read", "source=a,target=b,until=healthy"],
+    );
+    bed.cli_ok(&["service", "update", "--user-add", &user.uid.to_string(), "web"]);
+    let bundle = user.bundle(bed.bundle("web"));
+    user.start(&bundle, "c1").unwrap();
+    assert_eq!(user.exec("c1", &["cat", "/run/secrets/a", "/etc/app/a"]), "aaaaaa");
+    bed.eventually("what has been read has left", || user.exec("c1", &["ls", "/run/secrets"]) == "b\n");
+    bed.eventually("the other is empty", || user.exec("c1", &["cat", "/etc/app/a"]).is_empty());
+    bed.cli_ok(&["container", "healthy", "c1"]);
+    assert_eq!(user.exec("c1", &["ls", "/run/secrets"]), "");
+    user.stop("c1");
+    bed.holds_nothing();
 }

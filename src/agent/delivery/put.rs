@@ -100,12 +100,13 @@ fn is_there(catalog: &Catalog, container: &Container, index: usize, grant: &Gran
 pub(super) fn delivered(info: SecretInfo, version: u64, grant: &Grant, before: Option<&Delivered>) -> Delivered {
     let same = before.filter(|before| before.id == info.id);
     Delivered {
-        there_since: same.map_or_else(since_boot, |before| before.there_since),
+        there_since: same.as_ref().map_or_else(since_boot, |before| before.there_since),
         id: info.id,
         name: info.name,
         version,
         target: grant.target.clone(),
         since: clock::now(),
-        until: grant.until,
+        // What was changed for the next start alone is not changed by a new value.
+        until: same.map_or(grant.until, |before| before.until),
     }
 }

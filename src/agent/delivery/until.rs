@@ -1,5 +1,6 @@
 //! Secrets that leave before their container ends: after a time, when it is healthy, when they have been read. One thread
-//! waits for what the clock and the kernel say; that a container is healthy the administrator says.
+//! waits for what the clock and the kernel say; that a container is healthy the administrator says, or Docker, where the
+//! configuration names it.
 //!
 //! A secret that has left is on record as such, and is not put there again as long as it is granted: a container that is
 //! started anew gets it anew. Not promised: that nobody has kept a copy.
@@ -25,6 +26,9 @@ use super::{Delivered, Deliveries, Delivery, DeliveryError, Ended};
 
 /// When a container is tried again whose secrets should have left and that something else was at work on.
 const RETRY: Duration = Duration::from_secs(1);
+
+/// How often Docker is asked whether a container is healthy that has a secret until then.
+const HEALTH_PERIOD: Duration = Duration::from_secs(2);
 
 /// What is waited for.
 pub(super) struct Leaving {
@@ -107,7 +111,31 @@ impl Deliveries {
             }
         };
         self.leaving.wake();
-        Builder::new().name("leaving".to_owned()).spawn(wait).map(drop).map_err(DeliveryError::Init)
+        Builder::new().name("leaving".to_owned()).spawn(wait).map_err(DeliveryError::Init)?;
+        if !self.docker.is_asked() {
+            return Ok(());
+        }
+        // Of its own: a daemon that does not answer keeps no other secret where it should have left.
+        let deliveries: Weak<Self> = Arc::downgrade(self);
+        let ask = move || {
+            while let Some(deliveries) = deliveries.upgrade() {
+                deliveries.end_where_docker_says_healthy();
+                std::thread::sleep(HEALTH_PERIOD);
+            }
+        };
+        Builder::new().name("health".to_owned()).spawn(ask).map(drop).map_err(DeliveryError::Init)
+    }
+
+    /// Takes the secrets from root's containers that are to have them until they are healthy, where Docker says that they are.
+    fn end_where_docker_says_healthy(&self) {
+        let waits = |held: &Delivered| held.until == Some(Until::Healthy);
+        for key in self.keys_where(|delivery| delivery.uid == 0 && delivery.secrets.iter().any(waits)) {
+            match self.docker.is_healthy(&key.id, &key.bundle) {
+                Ok(true) => drop(self.end(&key, &waits)),
+                Ok(false) => {}
+                Err(error) => tracing::warn!(container = %key.id, "nobody knows whether it is healthy: {error}"),
+            }
+        }
     }
 
     /// Takes the secrets from containers that are to have them until they are healthy.
@@ -158,9 +186,8 @@ impl Deliveries {
             };
             let device = file.device().map_err(DeliveryError::ReadsUnseen)?;
             let number = file.number().map_err(DeliveryError::ReadsUnseen)?;
-            if self.leaving.watched().insert(device, key.clone()).as_ref() != Some(key) {
-                reads.watch(&file).map_err(DeliveryError::ReadsUnseen)?;
-            }
+            reads.watch(&file).map_err(DeliveryError::ReadsUnseen)?;
+            self.leaving.watched().insert(device, key.clone());
             let watched = (device, number, held.target.clone());
             if !container.watched.contains(&watched) {
                 container.watched.push(watched);
