@@ -44,6 +44,7 @@ pub(crate) const SUITES: &[Suite] = &[
     program("commands", "runc, crun"),
     program("weaknesses", "runc, crun"),
     program("events", "runc, crun"),
+    program("load", "runc, crun"),
     program("examples", "runc, crun"),
     program("demo", "runc"),
     program("podman", "podman"),

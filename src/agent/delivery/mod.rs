@@ -5,6 +5,7 @@
 //! |---|---|
 //! | `exchange` | a hook connection, from request to record |
 //! | `command` | what is run on the host after a change, by somebody else |
+//! | `descriptors` | how many containers the agent's descriptors are enough for |
 //! | `environment` | what a service wants in a container's environment, for the wrapper |
 //! | `identity` | which service a container is, where it does not say |
 //! | `selectors` | which service an engine's annotations make of it |
@@ -21,6 +22,7 @@
 //! | `error` | refusals, in words for the operator |
 
 mod command;
+mod descriptors;
 mod environment;
 mod error;
 mod exchange;
@@ -54,13 +56,14 @@ use super::autolock::Autolock;
 use super::docker::Docker;
 use super::events::Events;
 pub use command::{CommandState, Commanded, Order};
+use descriptors::Descriptors;
 pub use error::DeliveryError;
 use gone::Lingering;
 use held::{Held, Key};
 pub use live::Outcome;
 use reaper::Reaper;
 use record::Records;
-pub use record::Scope;
+pub use record::{Announced, Scope};
 pub use selectors::{PatternError, check as check_selectors};
 use superseded::Superseded;
 pub use until::Healthy;
@@ -189,8 +192,7 @@ pub struct Deliveries {
     leaving: Leaving,
     /// A command waits, perhaps.
     pub(in crate::agent) commands: tokio::sync::Notify,
-    /// Whoever replaces files: one at a time, so that versions arrive in their order.
-    replacing: Mutex<()>,
+    descriptors: Descriptors,
     own_namespace: MountNamespace,
     docker: Docker,
 }
@@ -212,6 +214,7 @@ impl Deliveries {
         let stage = Stage::probe(medium, &stage_dir)?;
         let own_namespace = MountNamespace::own().map_err(|cause| DeliveryError::OwnNamespace { cause })?;
         let records = Records::open(run_dir)?;
+        let descriptors = Descriptors::of_this_process()?;
         tracing::info!(filesystem = %medium.protection(), detached_clones = matches!(stage, Stage::Detached), "delivery is ready");
         let deliveries = Arc::new(Self {
             lock,
@@ -226,10 +229,10 @@ impl Deliveries {
             held: Mutex::default(),
             changed: Condvar::new(),
             reaper: Reaper::new()?,
-            superseded: Superseded::start()?,
+            superseded: Superseded::start(descriptors.for_superseded())?,
             leaving: Leaving::new()?,
             commands: tokio::sync::Notify::new(),
-            replacing: Mutex::default(),
+            descriptors,
             own_namespace,
             docker: settings.docker.clone(),
         });

@@ -4,7 +4,8 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +21,8 @@ use super::{Delivery, DeliveryError};
 
 /// The directory in the run directory.
 const DIRECTORY: &str = "containers";
-/// The file beside it that says which change is under way.
-const ANNOUNCEMENT: &str = "change.json";
+/// Files beside it, `change-N.json`, say which changes are under way.
+const ANNOUNCEMENT: &str = "change-";
 /// The most bytes of one record.
 const MAX_RECORD: u64 = 4 * 1024 * 1024;
 
@@ -80,7 +81,7 @@ impl Record {
         let share = shares.take(uid, self.bytes).ok().flatten();
         Some(Container {
             delivery: self.delivery,
-            process,
+            process: Arc::new(process),
             started: self.started,
             writable: Writable::adopted(adopted),
             devices: self.devices,
@@ -112,16 +113,38 @@ impl Scope {
     }
 }
 
+/// A change that is on record and not finished; there may be several at one time.
+#[derive(Debug)]
+pub struct Announced {
+    pub(super) scope: Scope,
+    path: PathBuf,
+}
+
 /// The directory of records.
 #[derive(Debug)]
-pub(super) struct Records(PathBuf);
+pub(super) struct Records {
+    directory: PathBuf,
+    /// What an earlier agent had announced and not finished.
+    left: Mutex<Vec<Announced>>,
+    /// The number of the next announcement: above those that are left.
+    next: AtomicU64,
+}
 
 impl Records {
     /// Opens, and makes if need be, the directory in `run_dir`.
     pub(super) fn open(run_dir: &Path) -> Result<Self, DeliveryError> {
         let directory = run_dir.join(DIRECTORY);
         make_private_dir(&directory)?;
-        Ok(Self(directory))
+        let (mut left, mut next) = (Vec::new(), 0);
+        for path in fs::read_dir(run_dir).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
+            let Some(number) = announcement(&path) else { continue };
+            next = next.max(number + 1);
+            match fs::read(&path).map(|text| serde_json::from_slice(&text)) {
+                Ok(Ok(scope)) => left.push(Announced { scope, path }),
+                _ => drop(fs::remove_file(&path)),
+            }
+        }
+        Ok(Self { directory, left: Mutex::new(left), next: AtomicU64::new(next) })
     }
 
     /// Writes or replaces a record: whole or not at all.
@@ -141,35 +164,33 @@ impl Records {
     }
 
     /// Writes down which change is about to be made.
-    pub(super) fn announce(&self, scope: &Scope) -> Result<(), DeliveryError> {
-        let path = self.announcement();
-        let text = serde_json::to_vec(scope).map_err(io::Error::other);
-        let written = text.and_then(|text| replace(&path, &text));
-        written.map_err(|cause| DeliveryError::Record { path, cause })
-    }
-
-    /// The change that was announced and not finished.
-    pub(super) fn announced(&self) -> Option<Scope> {
-        serde_json::from_slice(&fs::read(self.announcement()).ok()?).ok()
-    }
-
-    /// The change that was announced is done.
-    pub(super) fn forget_announcement(&self) {
-        let path = self.announcement();
-        if let Err(error) = fs::remove_file(&path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::error!(%error, "cannot remove {}", path.display());
+    pub(super) fn announce(&self, scope: Scope) -> Result<Announced, DeliveryError> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let path = self.directory.with_file_name(format!("{ANNOUNCEMENT}{number}.json"));
+        let text = serde_json::to_vec(&scope).map_err(io::Error::other);
+        match text.and_then(|text| replace(&path, &text)) {
+            Ok(()) => Ok(Announced { scope, path }),
+            Err(cause) => Err(DeliveryError::Record { path, cause }),
         }
     }
 
-    fn announcement(&self) -> PathBuf {
-        self.0.with_file_name(ANNOUNCEMENT)
+    /// The changes that an earlier agent announced and did not finish; each is handed out once.
+    pub(super) fn left(&self) -> Vec<Announced> {
+        std::mem::take(&mut self.left.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The change that was announced is done.
+    pub(super) fn forget(&self, announced: &Announced) {
+        if let Err(error) = fs::remove_file(&announced.path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::error!(%error, "cannot remove {}", announced.path.display());
+        }
     }
 
     /// Every record whose process is still there; the others, and what is no record, are removed.
     pub(super) fn read_all(&self) -> Vec<Record> {
-        let Ok(entries) = fs::read_dir(&self.0) else { return Vec::new() };
+        let Ok(entries) = fs::read_dir(&self.directory) else { return Vec::new() };
         let mut records = Vec::new();
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             match read(&path) {
@@ -181,7 +202,7 @@ impl Records {
     }
 
     fn path(&self, record: &Record) -> PathBuf {
-        self.0.join(format!("{}-{}.json", record.delivery.pid, record.started))
+        self.directory.join(format!("{}-{}.json", record.delivery.pid, record.started))
     }
 }
 
@@ -194,6 +215,11 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
         fs::rename(&fresh, path)
     };
     write().inspect_err(|_| drop(fs::remove_file(&fresh)))
+}
+
+/// The number of the announcement that `path` is.
+fn announcement(path: &Path) -> Option<u64> {
+    path.file_name()?.to_str()?.strip_prefix(ANNOUNCEMENT)?.strip_suffix(".json")?.parse().ok()
 }
 
 fn is_alive(record: &Record) -> bool {

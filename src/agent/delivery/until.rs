@@ -103,11 +103,12 @@ impl Deliveries {
     pub(super) fn start_leaving(self: &Arc<Self>) -> Result<(), DeliveryError> {
         let deliveries: Weak<Self> = Arc::downgrade(self);
         let wait = move || {
+            // Read in containers that something else was at work on.
+            let mut unsettled = BTreeSet::new();
             while let Some(deliveries) = deliveries.upgrade() {
-                for (device, number) in deliveries.leaving.wait() {
-                    deliveries.was_read(device, number);
-                }
-                deliveries.end_what_is_due();
+                unsettled.append(&mut deliveries.leaving.wait());
+                unsettled.retain(|(device, number)| !deliveries.was_read(*device, *number));
+                deliveries.end_what_is_due(!unsettled.is_empty());
             }
         };
         self.leaving.wake();
@@ -145,7 +146,8 @@ impl Deliveries {
             Healthy::Service(id) => delivery.service_id == *id,
         };
         let keys = self.keys_where(is_meant);
-        keys.iter().flat_map(|key| self.end(key, &|held| held.until == Some(Until::Healthy))).collect()
+        let waits = |held: &Delivered| held.until == Some(Until::Healthy);
+        keys.iter().flat_map(|key| self.end_patiently(key, &waits)).collect()
     }
 
     /// The containers that hold secrets and whose id begins with `id`.
@@ -228,19 +230,20 @@ impl Deliveries {
         }
     }
 
-    /// The file of this number has been read.
-    fn was_read(&self, device: u64, number: u64) {
-        let Some(key) = self.leaving.watched().get(&device).cloned() else { return };
+    /// The file of this number has been read; false where that has to be said again, because its container is not settled.
+    fn was_read(&self, device: u64, number: u64) -> bool {
+        let Some(key) = self.leaving.watched().get(&device).cloned() else { return true };
         let target = match self.settled(&key).get(&key) {
             Some(Held::Holding(container)) => container.watched_as(device, number),
-            _ => None,
+            Some(Held::UnderWay | Held::Changing(..)) => return false,
+            Some(Held::Ended { .. }) | None => return true,
         };
-        let Some(target) = target else { return };
-        self.end(&key, &|held| held.target == target && held.until == Some(Until::Read));
+        let Some(target) = target else { return true };
+        self.end(&key, &|held| held.target == target && held.until == Some(Until::Read)).is_some()
     }
 
     /// Takes away what has been there for its time, and sets the timer to the next.
-    fn end_what_is_due(&self) {
+    fn end_what_is_due(&self, again: bool) {
         let now = since_boot();
         let due = |held: &Delivered| held.deadline().is_some_and(|deadline| deadline <= now);
         for key in self.keys_where(|delivery| delivery.secrets.iter().any(due)) {
@@ -250,20 +253,24 @@ impl Deliveries {
         // Under the lock: whoever comes after this has yet to wake us.
         let held = self.held();
         let next = held.values().filter_map(first).min();
-        self.leaving.set(next.map(|next| if next <= now { now + RETRY } else { next }));
+        let next = next.map(|next| if next <= now { now + RETRY } else { next });
+        self.leaving.set(if again { Some(next.map_or(now + RETRY, |next| next.min(now + RETRY))) } else { next });
     }
 
-    /// Takes those secrets of the container that `has_ended` holds for away from it.
-    fn end(&self, key: &Key, has_ended: &dyn Fn(&Delivered) -> bool) -> Vec<Outcome> {
-        let _turn = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some((mut container, place)) = self.take_to_change(key) else { return Vec::new() };
+    /// Takes those secrets of the container that `has_ended` holds for away from it. None where something else is at work on
+    /// it for longer than usual: one container does not keep the others waiting.
+    fn end(&self, key: &Key, has_ended: &dyn Fn(&Delivered) -> bool) -> Option<Vec<Outcome>> {
+        if let Some(Held::UnderWay | Held::Changing(..)) = self.settled(key).get(key) {
+            return None;
+        }
+        let Some((mut container, place)) = self.take_to_change(key) else { return Some(Vec::new()) };
         let outcomes = self.end_in(&mut container, has_ended);
         let (pid, started) = (container.process.pid(), container.started);
         let record = place.fill(*container);
         self.note(key, &record);
         self.reap_if_ended(key, pid, started);
         outcomes.iter().for_each(|outcome| self.tell(key, outcome));
-        outcomes
+        Some(outcomes)
     }
 
     /// Old versions of a secret's file are known as long as the secret is there: who reads one has read it.
@@ -275,6 +282,15 @@ impl Deliveries {
             self.leaving.forget(container);
         }
         container.watched.retain(|(_, _, target)| waits(target));
+    }
+
+    /// The same, however long it takes: somebody asks for it.
+    fn end_patiently(&self, key: &Key, has_ended: &dyn Fn(&Delivered) -> bool) -> Vec<Outcome> {
+        loop {
+            if let Some(outcomes) = self.end(key, has_ended) {
+                return outcomes;
+            }
+        }
     }
 
     fn end_in(&self, container: &mut Container, has_ended: &dyn Fn(&Delivered) -> bool) -> Vec<Outcome> {
