@@ -69,6 +69,8 @@ install:             ## install below $(DESTDIR)$(PREFIX); build first
 	install -D -m 0644 packaging/runsecrets.sysusers     $(DESTDIR)$(PREFIX)/lib/sysusers.d/runsecrets.conf
 	install -D -m 0644 packaging/runsecrets-agent.service $(DESTDIR)$(PREFIX)/lib/systemd/system/runsecrets-agent.service
 	install -D -m 0644 packaging/runsecrets-nri.service  $(DESTDIR)$(PREFIX)/lib/systemd/system/runsecrets-nri.service
+	install -D -m 0644 packaging/runsecrets-notifier.service $(DESTDIR)$(PREFIX)/lib/systemd/system/runsecrets-notifier.service
+	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/share/runsecrets/notify.d packaging/notify.d/*
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/runsecrets/hooks.d hooks/60-runsecrets-create.json hooks/60-runsecrets-poststop.json
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/runsecrets/containerd packaging/containerd/*
 	sed -i 's|/usr/sbin/runsecrets|$(PREFIX)/sbin/runsecrets|; s|/usr/libexec/|$(PREFIX)/libexec/|; s|/usr/bin/runsecrets|$(PREFIX)/bin/runsecrets|' \

@@ -83,6 +83,8 @@ pub enum DeliveryError {
     CheckpointOfUser,
     /// CRIU is making the container, and its mounts are not there yet.
     Restored,
+    /// A secret is to stay until it is read, and nobody would see that.
+    ReadsUnseen(io::Error),
     /// A value could not be opened.
     Catalog(CatalogError),
     /// The plan or the file system.
@@ -166,6 +168,10 @@ impl fmt::Display for DeliveryError {
             ),
             Self::Restored => f.write_str(
                 "the container is being restored from a checkpoint, and what is mounted now would be lost; restore it by runsecrets-runtime, which delivers afterwards",
+            ),
+            Self::ReadsUnseen(cause) => write!(
+                f,
+                "until=read cannot be kept: the kernel does not tell who reads ({cause}); grant it with a time, such as until=30s"
             ),
             Self::Catalog(cause) => write!(f, "{cause}"),
             Self::Deliver(cause) => write!(f, "{cause}"),

@@ -20,6 +20,7 @@ use crate::wire::{AgentReply, Channel, ChannelError, Deliver, HookRequest, MadeP
 
 use super::held::{Container, Held, Key, Reserved};
 use super::identity;
+use super::put::delivered;
 use super::record::Record;
 use super::users::Asker;
 use super::{Delivered, Deliveries, Delivery, DeliveryError};
@@ -132,10 +133,12 @@ impl Deliveries {
             pid,
             since: clock::now(),
             secrets,
+            ended: Vec::new(),
             protection: filled.protection,
             bundle: key.bundle.clone(),
             uid: peer.uid,
             notified: None,
+            commanded: None,
         };
         let container = Container {
             delivery,
@@ -149,14 +152,18 @@ impl Deliveries {
             made: Vec::new(),
             generations: self.generations,
             hidden: None,
+            watched: Vec::new(),
         };
-        let container = Filling { deliveries: self, container: Some(container) };
+        let mut container = Filling { deliveries: self, container: Some(container) };
+        // Before anybody can read it.
+        container.watch_reads(&key)?;
         container.record()?;
         self.reaper.watch(&key, container.process()?, started)?;
         let made = attach(channel, asker.sees(plan.root)?, container.mounts(), &filled.clones)?;
         // From here on nothing can fail, and the container's start does not wait for us.
         let record = place.fill(container.finish(made)?);
         self.reap_if_ended(&key, pid, started);
+        self.leaving.wake();
         self.note(&key, &record);
         // A version that came meanwhile found this container not there yet.
         self.catch_up(&catalog, &key);
@@ -205,8 +212,7 @@ impl Deliveries {
         let filled = empty.fill(plan, &self.stage, |index| {
             let grant = grants.get(index).ok_or(DeliveryError::OutOfTurn)?;
             let (info, version, value) = catalog.open_value(authorized, grant)?;
-            let (target, since) = (grant.target.clone(), clock::now());
-            secrets.push(Delivered { id: info.id, name: info.name, version, target, since });
+            secrets.push(delivered(info, version, grant, None));
             Ok::<_, DeliveryError>(value)
         })?;
         Ok((filled, secrets))
@@ -234,7 +240,7 @@ impl Deliveries {
                 container.made
             }
             Some(Held::Ended { made, .. }) => made,
-            Some(Held::UnderWay | Held::Changing(_)) | None => Vec::new(),
+            Some(Held::UnderWay | Held::Changing(..)) | None => Vec::new(),
         }
     }
 
@@ -328,6 +334,13 @@ impl Filling<'_> {
     fn record(&self) -> Result<(), DeliveryError> {
         match &self.container {
             Some(container) => self.deliveries.records.write(&Record::of(container)),
+            None => Ok(()),
+        }
+    }
+
+    fn watch_reads(&mut self, key: &Key) -> Result<(), DeliveryError> {
+        match &mut self.container {
+            Some(container) => self.deliveries.watch_reads(key, container),
             None => Ok(()),
         }
     }

@@ -1,12 +1,12 @@
 //! The containers that hold secrets, under one short lock; nothing is opened, written or scrubbed while it is held.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::deliver::linux::{FileSystem, Hidden, PlannedFile, Writable};
-use crate::model::{ContainerId, Service};
+use crate::model::{ContainerId, Service, Target};
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
 
@@ -35,8 +35,8 @@ pub(super) struct Key {
 pub(super) enum Held {
     /// Its file system is being filled or attached.
     UnderWay,
-    /// It holds these, and they are being replaced.
-    Changing(Box<Delivery>),
+    /// It holds these, and they are being replaced; when its first process started.
+    Changing(Box<Delivery>, u64),
     /// It holds secrets.
     Holding(Box<Container>),
     /// They are scrubbed; its poststop may still ask for these.
@@ -66,6 +66,8 @@ pub(super) struct Container {
     pub(super) made: Vec<MadePoint>,
     /// Whether it has a generation directory.
     pub(super) generations: bool,
+    /// The files, by device and number, whose reading ends the stay of a secret: which one's.
+    pub(super) watched: Vec<(u64, u64, Target)>,
     /// Its mounts, while it is being checkpointed.
     pub(super) hidden: Option<OutOfSight>,
 }
@@ -75,13 +77,15 @@ pub(super) struct OutOfSight {
     pub(super) mounts: Hidden,
     /// Whether a change has come meanwhile.
     pub(super) missed: bool,
+    /// What has left meanwhile, and is to be taken away.
+    pub(super) ended: BTreeSet<Target>,
 }
 
 impl Held {
     pub(super) fn delivery(&self) -> Option<&Delivery> {
         match self {
             Self::Holding(container) => Some(&container.delivery),
-            Self::Changing(delivery) => Some(delivery),
+            Self::Changing(delivery, _) => Some(delivery),
             Self::UnderWay | Self::Ended { .. } => None,
         }
     }
@@ -117,9 +121,9 @@ impl Deliveries {
 
     /// The lock, once nothing is under way for `key`. A hook ends when it has said that its mounts are attached, so the
     /// next call for its container may be here before that has been taken note of.
-    fn settled(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Held>> {
+    pub(super) fn settled(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Held>> {
         let under_way =
-            |held: &mut HashMap<Key, Held>| matches!(held.get(key), Some(Held::UnderWay | Held::Changing(_)));
+            |held: &mut HashMap<Key, Held>| matches!(held.get(key), Some(Held::UnderWay | Held::Changing(..)));
         let waited = self.changed.wait_timeout_while(self.held(), PATIENCE, under_way);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
@@ -135,7 +139,7 @@ impl Deliveries {
         let previous = {
             let mut held = self.settled(key);
             match held.get(key) {
-                Some(Held::UnderWay | Held::Changing(_)) => return Err(DeliveryError::UnderWay(key.id.to_string())),
+                Some(Held::UnderWay | Held::Changing(..)) => return Err(DeliveryError::UnderWay(key.id.to_string())),
                 Some(Held::Holding(container)) => {
                     if container.process.pid() == process.pid() && container.started == started {
                         let has = &container.delivery;
@@ -183,7 +187,7 @@ impl Deliveries {
         let mut held = self.settled(key);
         match held.get(key) {
             // Its hook is still at work after all this time: what it has filled is scrubbed when it gives up.
-            Some(Held::UnderWay | Held::Changing(_)) | None => None,
+            Some(Held::UnderWay | Held::Changing(..)) | None => None,
             Some(_) => held.remove(key),
         }
     }
@@ -193,11 +197,11 @@ impl Deliveries {
     /// for another, however long that takes: what each puts there is current when it has its turn, so versions arrive in
     /// their order.
     pub(super) fn take_to_change(&self, key: &Key) -> Option<(Box<Container>, Reservation<'_>)> {
-        let changing = |held: &mut HashMap<Key, Held>| matches!(held.get(key), Some(Held::Changing(_)));
+        let changing = |held: &mut HashMap<Key, Held>| matches!(held.get(key), Some(Held::Changing(..)));
         let held = self.settled(key);
         let mut held = self.changed.wait_while(held, changing).unwrap_or_else(PoisonError::into_inner);
         let Some(Held::Holding(container)) = held.get(key) else { return None };
-        let changing = Held::Changing(Box::new(container.delivery.clone()));
+        let changing = Held::Changing(Box::new(container.delivery.clone()), container.started);
         let Some(Held::Holding(container)) = held.insert(key.clone(), changing) else { return None };
         Some((container, Reservation { deliveries: self, key: key.clone(), filled: false }))
     }
@@ -225,6 +229,8 @@ impl Reservation<'_> {
         let record = Record::of(&container);
         self.deliveries.held().insert(self.key.clone(), Held::Holding(Box::new(container)));
         self.filled = true;
+        // It may be this one that a command waits for.
+        self.deliveries.commands.notify_one();
         self.deliveries.changed.notify_all();
         record
     }

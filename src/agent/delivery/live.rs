@@ -30,7 +30,7 @@ pub struct Outcome {
     pub container: ContainerId,
     /// Where it has, had or gets the secret.
     pub target: Target,
-    /// `rotate`, `grant` or `revoke`.
+    /// `rotate`, `grant`, `revoke` or `expire`.
     pub action: &'static str,
     /// Why that could not be done.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -115,7 +115,7 @@ impl Deliveries {
             drop(place.fill(*container));
             return Vec::new();
         }
-        let outcomes = match scope {
+        let mut outcomes = match scope {
             _ if !scope.concerns(&container.delivery) => Vec::new(),
             Scope::Secrets(ids) => self.rotate(catalog, &mut container, ids),
             Scope::Service(_) => {
@@ -130,33 +130,45 @@ impl Deliveries {
                 outcomes
             }
         };
+        let unseen = self.watch_reads_or_end(key, &mut container);
         let told = outcomes.iter().any(|outcome| outcome.failure.is_none()) && self.notify(catalog, &mut container);
+        outcomes.extend(unseen);
         let (pid, started) = (container.process.pid(), container.started);
+        let some_leave = container.delivery.secrets.iter().any(|held| held.until.is_some());
         let record = place.fill(*container);
-        // What succeeded is on record already, step by step.
-        if told || outcomes.iter().any(|outcome| outcome.failure.is_some()) {
+        if some_leave {
+            self.leaving.wake();
+        }
+        // What succeeded is on record already, step by step; but for how long secrets stay.
+        let by_service = matches!(scope, Scope::Service(_));
+        if told || by_service || outcomes.iter().any(|outcome| outcome.failure.is_some()) {
             self.note(key, &record);
         }
         self.reap_if_ended(key, pid, started);
-        for Outcome { container, target, action, failure } in &outcomes {
-            match failure {
-                None => {
-                    tracing::info!(%container, %target, "{action}");
-                    self.emit(action, container, key.uid, &[("target", target.as_str())]);
-                }
-                Some(failure) => {
-                    tracing::error!(%container, %target, "{action} failed: {failure}");
-                    self.emit("change-failed", container, key.uid, &[("target", target.as_str()), ("reason", failure)]);
-                }
-            }
-        }
+        outcomes.iter().for_each(|outcome| self.tell(key, outcome));
         outcomes
     }
 
-    /// Tells the container's first process that its secrets have changed, if its service asks for that; whether it does.
+    /// Tells the log and those who watch what became of a secret.
+    pub(super) fn tell(&self, key: &Key, Outcome { container, target, action, failure }: &Outcome) {
+        match failure {
+            None => {
+                tracing::info!(%container, %target, "{action}");
+                self.emit(action, container, key.uid, &[("target", target.as_str())]);
+            }
+            Some(failure) => {
+                tracing::error!(%container, %target, "{action} failed: {failure}");
+                self.emit("change-failed", container, key.uid, &[("target", target.as_str()), ("reason", failure)]);
+            }
+        }
+    }
+
+    /// Tells the container that its secrets have changed, as its service asks for it: its first process by a signal, and
+    /// whoever runs commands. Whether there was somebody to tell.
     fn notify(&self, catalog: &Catalog, container: &mut Container) -> bool {
-        let service = catalog.service(container.delivery.service_id.as_str()).ok();
-        let Some(signal) = service.and_then(|service| service.notify) else { return false };
+        let Ok(service) = catalog.service(container.delivery.service_id.as_str()) else { return false };
+        container.command(&service);
+        let Some(signal) = service.notify else { return service.notify_command.is_some() };
         let number: nix::Result<nix::sys::signal::Signal> = signal.name().parse();
         let sent = number.map_err(std::io::Error::from).and_then(|number| container.process.send(number));
         let failure = sent.err().map(|error| error.to_string());
@@ -202,13 +214,19 @@ impl Deliveries {
         let granted = renewed.as_ref().map_or(&[][..], |authorized| authorized.grants().as_slice());
         let mut done = self.revoke_all_but(granted, container);
         let Some(authorized) = &renewed else { return done };
+        // What has left is not given again, as long as it is granted: that comes with the next start.
+        let live = container.delivery.still_there(granted);
+        let granted = live.as_slice();
+        for held in &mut container.delivery.secrets {
+            held.until = granted.iter().find(|grant| grant.target == held.target).and_then(|grant| grant.until);
+        }
         if container.delivery.uid != 0 {
-            done.extend(self.regrant_of_user(catalog, container, authorized));
+            done.extend(self.regrant_of_user(catalog, container, authorized, granted));
             return done;
         }
         let planned = {
             let files = container.files.clone();
-            container.running(self).plan(authorized.grants(), &files)
+            container.running(self).plan(&live, &files)
         };
         let change = match planned {
             Ok(change) => change,
@@ -236,7 +254,7 @@ impl Deliveries {
             let opened = catalog.open_value(authorized, grant).map_err(DeliveryError::from);
             let added = opened.and_then(|(info, version, value)| {
                 container.running(self).add(&change, file, grant.target.as_str(), &value)?;
-                container.delivery.secrets.push(delivered(info, version, grant));
+                container.delivery.secrets.push(delivered(info, version, grant, None));
                 container.files.push(file.clone());
                 self.records.write(&Record::of(container))
             });
@@ -247,9 +265,15 @@ impl Deliveries {
 
     /// The same for a user's container, into which we do not go: what it has is brought up to date, what it has not comes
     /// with its next start.
-    fn regrant_of_user(&self, catalog: &Catalog, container: &mut Container, authorized: &Authorized) -> Vec<Outcome> {
+    fn regrant_of_user(
+        &self,
+        catalog: &Catalog,
+        container: &mut Container,
+        authorized: &Authorized,
+        granted: &[Grant],
+    ) -> Vec<Outcome> {
         let (mut wanted, mut outcomes) = (Vec::new(), Vec::new());
-        for grant in authorized.grants().as_slice() {
+        for grant in granted {
             match container.index_of(&grant.target) {
                 None => outcomes.push(outcome(container, &grant.target, "grant", Err(DeliverError::NextStart.into()))),
                 Some(index) => wanted.push((index, grant, container.files[index].clone())),
@@ -260,6 +284,7 @@ impl Deliveries {
     }
 
     fn revoke_all_but(&self, granted: &[Grant], container: &mut Container) -> Vec<Outcome> {
+        container.delivery.ended.retain(|ended| granted.iter().any(|grant| ended.is_by(grant)));
         let mut outcomes = Vec::new();
         let mut index = 0;
         while index < container.delivery.secrets.len() {

@@ -115,6 +115,7 @@ impl Deliveries {
             self.lingering.keep(share, place);
         }
         self.superseded.scrub_of(delivery.pid, container.started);
+        self.leaving.forget(container);
         let scrubbed = container.writable.scrub();
         for failure in &scrubbed.failures {
             tracing::error!(container = %delivery.id, "cannot scrub: {failure}");
@@ -129,13 +130,14 @@ impl Deliveries {
     /// Takes up the containers that an earlier agent has on record and whose process is still there.
     pub(super) fn resume(&self) {
         for record in self.records.read_all() {
-            let Some(container) = record.resume(&self.shares) else { continue };
+            let Some(mut container) = record.resume(&self.shares) else { continue };
             let has = &container.delivery;
             let key = Key { uid: has.uid, id: has.id.clone(), bundle: has.bundle.clone() };
             let (pid, started) = (container.process.pid(), container.started);
             match self.reaper.watch(&key, &container.process, started) {
                 Ok(()) => {
                     tracing::info!(container = %key.id, service = %container.delivery.service, "taken over from an earlier agent");
+                    self.watch_again(&key, &mut container);
                     self.held().insert(key.clone(), Held::Holding(Box::new(container)));
                     self.reap_if_ended(&key, pid, started);
                 }

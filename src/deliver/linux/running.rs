@@ -139,29 +139,46 @@ impl Running<'_> {
     /// # Errors
     /// [`DeliverError::Covered`] when it is not where it was attached: what can be reached of it is emptied all the same.
     pub fn remove(&mut self, file: &PlannedFile, target: &str, others: &[&str]) -> Result<(), DeliverError> {
+        let (old, taken) = self.take_away(file, target, others);
+        let emptied = old.map_or(Ok(()), |old| old.scrub().map_err(failed("overwrite a file in RAM")));
+        emptied.and(taken)
+    }
+
+    /// The same for a file that whoever has it open may read to its end: it is returned, and emptied when it is scrubbed. A
+    /// single file that cannot be taken off (a user's container) can be opened until then.
+    pub fn take_away(
+        &mut self,
+        file: &PlannedFile,
+        target: &str,
+        others: &[&str],
+    ) -> (Option<OldFile>, Result<(), DeliverError>) {
         let single = file.is_single();
-        let old = match self.writable.place(&file.path, target).map_err(failed("find a file in RAM"))? {
-            Place::In(parent, name, _) => {
-                let old = parent.write_file(&name).and_then(OldFile::new).map_err(failed("open a file in RAM"))?;
-                parent.remove_file(&name).map_err(failed("remove a file in RAM"))?;
-                Some(old)
-            }
-            Place::Alone(place) => {
-                Some(open_alone(place).and_then(OldFile::new).map_err(failed("open a file in RAM"))?)
-            }
-            Place::Nowhere => None,
+        let (old, out) = match self.out_of_its_directory(file, target) {
+            Ok(Some(old)) => (Some(old), Ok(())),
+            // An agent that was killed had got as far as that.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => (None, Ok(())),
+            Ok(None) => (None, Err(DeliverError::Covered { path: target.to_owned() })),
+            Err(error) => (None, Err(step_failed("take a file out of RAM", &error))),
         };
-        let emptied = old.map_or_else(
-            || Err(DeliverError::Covered { path: target.to_owned() }),
-            |old| old.scrub().map_err(failed("overwrite a file in RAM")),
-        );
         // Where we may not take the mount off, an empty file is left until the container stops.
         if !single || !self.may_enter {
-            return emptied;
+            return (old, out);
         }
         self.mounts.retain(|mount| mount.at != target);
         let detached = self.detach(target, others);
-        emptied.and(detached)
+        (old, out.and(detached))
+    }
+
+    fn out_of_its_directory(&self, file: &PlannedFile, target: &str) -> io::Result<Option<OldFile>> {
+        match self.writable.place(&file.path, target)? {
+            Place::In(parent, name, _) => {
+                let old = parent.write_file(&name).and_then(OldFile::new)?;
+                parent.remove_file(&name)?;
+                Ok(Some(old))
+            }
+            Place::Alone(place) => open_alone(place).and_then(OldFile::new).map(Some),
+            Place::Nowhere => Ok(None),
+        }
     }
 
     fn attach(&self, top: &Dir, mount: &Mount, shown: &str, change: &Change) -> Result<Vec<MadePoint>, DeliverError> {

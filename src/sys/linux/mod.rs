@@ -1,5 +1,6 @@
 //! Linux: system calls behind a safe API, one subject a file. No policy, no printing, no paths of our own.
 
+pub mod clock;
 pub mod entry;
 pub mod fds;
 pub mod locked;
@@ -8,7 +9,9 @@ pub mod owner;
 pub mod path;
 pub mod peer;
 pub mod pidfd;
+pub mod privileges;
 pub mod process;
+pub mod reads;
 pub mod startup;
 
 use std::io;
