@@ -44,6 +44,8 @@ pub(crate) const SUITES: &[Suite] = &[
     program("commands", "runc, crun"),
     program("weaknesses", "runc, crun"),
     program("events", "runc, crun"),
+    program("checkpoint", "runc, crun"),
+    program("world_faults", "runc, crun"),
     program("load", "runc, crun"),
     program("examples", "runc, crun"),
     program("demo", "runc"),

@@ -79,6 +79,12 @@ pub enum DeliveryError {
     },
     /// A secret is to stay until it is read, and nobody would see that.
     ReadsUnseen(io::Error),
+    /// A container's checkpoint is under way already.
+    Checkpointed(String),
+    /// A user's container: its mounts are not touched.
+    CheckpointOfUser,
+    /// CRIU is making the container, and its mounts are not there yet.
+    Restored,
     /// A value could not be opened.
     Catalog(CatalogError),
     /// The plan or the file system.
@@ -157,6 +163,15 @@ impl fmt::Display for DeliveryError {
             Self::ReadsUnseen(cause) => write!(
                 f,
                 "until=read cannot be kept: the kernel does not tell who reads ({cause}); grant it with a time, such as until=30s"
+            ),
+            Self::Checkpointed(id) => {
+                write!(f, "a checkpoint of container '{}' is under way already; wait for its end", escaped(id))
+            }
+            Self::CheckpointOfUser => f.write_str(
+                "the secrets of a user's container cannot be kept out of a checkpoint; remove them from its service first",
+            ),
+            Self::Restored => f.write_str(
+                "the container is being restored from a checkpoint, and what is mounted now would be lost; restore it by runsecrets-runtime, which delivers afterwards",
             ),
             Self::Catalog(cause) => write!(f, "{cause}"),
             Self::Deliver(cause) => write!(f, "{cause}"),

@@ -12,6 +12,7 @@
 //! | `held` | the containers that hold secrets, and what is left of those that did |
 //! | `live` | changes to containers that run |
 //! | `put` | new values in places that a container has |
+//! | `checkpoint` | mounts out of sight while CRIU writes a container to a disk |
 //! | `superseded` | the old one, while somebody may still be reading it |
 //! | `record` | the same on disk, without values, so that a new agent knows them |
 //! | `until` | secrets that leave before their container ends |
@@ -21,6 +22,7 @@
 //! | `weakness` | what a container may do that its secrets are not safe from |
 //! | `error` | refusals, in words for the operator |
 
+mod checkpoint;
 mod command;
 mod descriptors;
 mod environment;
@@ -39,7 +41,7 @@ mod until;
 mod users;
 mod weakness;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
@@ -192,6 +194,8 @@ pub struct Deliveries {
     leaving: Leaving,
     /// A command waits, perhaps.
     pub(in crate::agent) commands: tokio::sync::Notify,
+    /// Containers whose runtime is restoring them.
+    restoring: Mutex<HashSet<Key>>,
     descriptors: Descriptors,
     own_namespace: MountNamespace,
     docker: Docker,
@@ -229,6 +233,7 @@ impl Deliveries {
             held: Mutex::default(),
             changed: Condvar::new(),
             reaper: Reaper::new()?,
+            restoring: Mutex::default(),
             superseded: Superseded::start(descriptors.for_superseded())?,
             leaving: Leaving::new()?,
             commands: tokio::sync::Notify::new(),
@@ -250,6 +255,16 @@ impl Deliveries {
     /// Whether the kernel clones detached mounts (Linux 6.15), so that no private mount namespace is needed.
     pub fn clones_detached(&self) -> bool {
         matches!(self.stage, Stage::Detached)
+    }
+
+    /// Writes down again in `run_dir` what its removal has taken: a later agent finds the containers by it.
+    ///
+    /// # Errors
+    /// [`DeliveryError::Record`].
+    pub fn write_anew(&self, run_dir: &Path) -> Result<(), DeliveryError> {
+        record::make_private_dir(&run_dir.join(STAGE_DIR))?;
+        Records::open(run_dir)?;
+        self.held().values().filter_map(Held::record).try_for_each(|record| self.records.write(&record))
     }
 
     /// The containers that hold secrets now, by id.

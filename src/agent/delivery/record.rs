@@ -9,13 +9,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::deliver::linux::{FileSystem, PlannedFile, Writable, adopt};
+use crate::deliver::linux::{Adopted, FileSystem, Hidden, PlannedFile, Writable, adopt};
 use crate::model::Id;
 use crate::sys::linux::owner::Ownership;
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
 
-use super::held::Container;
+use super::held::{Container, OutOfSight};
 use super::users::Shares;
 use super::{Delivery, DeliveryError};
 
@@ -41,6 +41,9 @@ pub(super) struct Record {
     made: Vec<MadePoint>,
     #[serde(default)]
     generations: bool,
+    /// Whether its mounts are, or are about to be, out of sight for a checkpoint.
+    #[serde(default)]
+    hidden: bool,
 }
 
 impl Record {
@@ -54,7 +57,13 @@ impl Record {
             mounts: container.mounts.clone(),
             made: container.made.clone(),
             generations: container.generations,
+            hidden: container.hidden.is_some(),
         }
+    }
+
+    /// The same of a container whose mounts are about to go out of sight.
+    pub(super) fn hidden(self) -> Self {
+        Self { hidden: true, ..self }
     }
 
     pub(super) fn is_of(&self, container: &Container) -> bool {
@@ -76,21 +85,32 @@ impl Record {
                 return None;
             }
         }
-        let adopted = adopt(&process, &self.mounts, &self.devices).ok()?;
+        let mut adopted = adopt(&process, &self.mounts, &self.devices).ok()?;
+        let mut hidden = None;
+        let (mut delivery, mut kept) = (self.delivery, (self.devices, self.files, self.mounts));
+        if self.hidden && adopted.len() < kept.2.len() {
+            // What was out of sight has gone with the agent that had it: it is given everything anew.
+            adopted = Adopted::default();
+            kept = Default::default();
+            delivery.secrets.clear();
+            hidden = Some(OutOfSight { mounts: Hidden::default(), missed: true });
+        }
+        let (devices, files, mounts) = kept;
         // It was within its user's part when it started; a lower limit since then stops the next one.
         let share = shares.take(uid, self.bytes).ok().flatten();
         Some(Container {
-            delivery: self.delivery,
+            delivery,
             process: Arc::new(process),
             started: self.started,
             writable: Writable::adopted(adopted),
-            devices: self.devices,
-            files: self.files,
+            devices,
+            files,
             share,
-            mounts: self.mounts,
+            mounts,
             made: self.made,
             generations: self.generations,
             watched: Vec::new(),
+            hidden,
         })
     }
 }

@@ -264,6 +264,11 @@ impl Deliveries {
             return None;
         }
         let Some((mut container, place)) = self.take_to_change(key) else { return Some(Vec::new()) };
+        if container.hidden.is_some() {
+            // Its mounts come back when its checkpoint is over.
+            drop(place.fill(*container));
+            return None;
+        }
         let outcomes = self.end_in(&mut container, has_ended);
         let (pid, started) = (container.process.pid(), container.started);
         let record = place.fill(*container);
@@ -290,6 +295,7 @@ impl Deliveries {
             if let Some(outcomes) = self.end(key, has_ended) {
                 return outcomes;
             }
+            std::thread::sleep(RETRY);
         }
     }
 
