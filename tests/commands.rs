@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 
 use testbed::running_agent::set_mode;
-use testbed::{Bed, CLI, Container, Runtime};
+use testbed::{Bed, CLI, Container, Runtime, User};
 
 on_each_runtime!(
     the_runtimes_own_exec_makes_a_program_reload,
@@ -15,6 +15,7 @@ on_each_runtime!(
     a_program_is_told_what_changed_and_no_value,
     a_program_that_others_can_write_is_not_run,
     changes_while_a_command_runs_are_one_more_run,
+    a_program_of_roots_is_given_no_users_container,
 );
 
 /// Reads its secret when it is told to.
@@ -172,6 +173,25 @@ fn changes_while_a_command_runs_are_one_more_run(runtime: Runtime) {
     std::fs::write(&go, "").unwrap();
     bed.eventually("it has run once more", || text() == "key:2\nkey:4\n");
     bed.eventually("and ended", || notified(&bed).starts_with("slow exit 0 "));
+}
+
+/// What a user calls a container may be what root calls another.
+fn a_program_of_roots_is_given_no_users_container(runtime: Runtime) {
+    let user = User::new(runtime);
+    let bed = Bed::configured(runtime, "[rootless]\nenabled = true\n");
+    bed.secret("key", b"one");
+    bed.cli_ok(&["service", "create", "--name", "web", "--secret", "key", "--notify-command", "note"]);
+    bed.cli_ok(&["service", "update", "--user-add", &user.uid.to_string(), "web"]);
+    let ran = bed.place.path("ran");
+    write_program(&bed, "note", &format!("touch {}", ran.display()));
+    let _notifier = Notifier::start(&bed);
+    user.start(&user.bundle(bed.bundle("web")), "c1").unwrap();
+    bed.eventually("it is listed", || bed.cli_ok(&["ps", "--quiet"]) == "c1\n");
+    update(&bed, b"two");
+    assert_eq!(user.exec("c1", &["cat", "/run/secrets/key"]), "two");
+    assert!(notified(&bed).starts_with("note not run: it is a user's container"), "{}", notified(&bed));
+    assert!(!ran.exists());
+    user.stop("c1");
 }
 
 /// The time that a command has does not depend on a runtime.

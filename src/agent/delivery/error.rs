@@ -77,14 +77,14 @@ pub enum DeliveryError {
         /// Who it is.
         uid: u32,
     },
+    /// A secret is to stay until it is read, and nobody would see that.
+    ReadsUnseen(io::Error),
     /// A container's checkpoint is under way already.
     Checkpointed(String),
     /// A user's container: its mounts are not touched.
     CheckpointOfUser,
     /// CRIU is making the container, and its mounts are not there yet.
     Restored,
-    /// A secret is to stay until it is read, and nobody would see that.
-    ReadsUnseen(io::Error),
     /// A value could not be opened.
     Catalog(CatalogError),
     /// The plan or the file system.
@@ -160,6 +160,10 @@ impl fmt::Display for DeliveryError {
                 f,
                 "the hook of uid {uid} is in a user namespace that has no place for its container's root; run the runtime that starts the hook as that user"
             ),
+            Self::ReadsUnseen(cause) => write!(
+                f,
+                "until=read cannot be kept: the kernel does not tell who reads ({cause}); grant it with a time, such as until=30s"
+            ),
             Self::Checkpointed(id) => {
                 write!(f, "a checkpoint of container '{}' is under way already; wait for its end", escaped(id))
             }
@@ -168,10 +172,6 @@ impl fmt::Display for DeliveryError {
             ),
             Self::Restored => f.write_str(
                 "the container is being restored from a checkpoint, and what is mounted now would be lost; restore it by runsecrets-runtime, which delivers afterwards",
-            ),
-            Self::ReadsUnseen(cause) => write!(
-                f,
-                "until=read cannot be kept: the kernel does not tell who reads ({cause}); grant it with a time, such as until=30s"
             ),
             Self::Catalog(cause) => write!(f, "{cause}"),
             Self::Deliver(cause) => write!(f, "{cause}"),

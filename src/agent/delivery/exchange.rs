@@ -151,8 +151,8 @@ impl Deliveries {
             mounts: plan.mounts.iter().map(|(mount, _)| mount.clone()).collect(),
             made: Vec::new(),
             generations: self.generations,
-            hidden: None,
             watched: Vec::new(),
+            hidden: None,
         };
         let mut container = Filling { deliveries: self, container: Some(container) };
         // Before anybody can read it.

@@ -77,8 +77,6 @@ pub(super) struct OutOfSight {
     pub(super) mounts: Hidden,
     /// Whether a change has come meanwhile.
     pub(super) missed: bool,
-    /// What has left meanwhile, and is to be taken away.
-    pub(super) ended: BTreeSet<Target>,
 }
 
 impl Held {

@@ -191,11 +191,11 @@ pub struct Deliveries {
     changed: Condvar,
     reaper: Reaper,
     superseded: Superseded,
-    /// Containers whose runtime is restoring them.
-    restoring: Mutex<HashSet<Key>>,
     leaving: Leaving,
     /// A command waits, perhaps.
     pub(in crate::agent) commands: tokio::sync::Notify,
+    /// Containers whose runtime is restoring them.
+    restoring: Mutex<HashSet<Key>>,
     descriptors: Descriptors,
     own_namespace: MountNamespace,
     docker: Docker,

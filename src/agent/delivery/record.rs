@@ -109,8 +109,8 @@ impl Record {
             mounts,
             made: self.made,
             generations: self.generations,
-            hidden,
             watched: Vec::new(),
+            hidden,
         })
     }
 }

@@ -264,12 +264,10 @@ impl Deliveries {
             return None;
         }
         let Some((mut container, place)) = self.take_to_change(key) else { return Some(Vec::new()) };
-        if let Some(hidden) = &mut container.hidden {
-            // It is taken away when its checkpoint is over.
-            let ended = container.delivery.secrets.iter().filter(|held| has_ended(held));
-            hidden.ended.extend(ended.map(|held| held.target.clone()));
+        if container.hidden.is_some() {
+            // Its mounts come back when its checkpoint is over.
             drop(place.fill(*container));
-            return Some(Vec::new());
+            return None;
         }
         let outcomes = self.end_in(&mut container, has_ended);
         let (pid, started) = (container.process.pid(), container.started);
@@ -297,6 +295,7 @@ impl Deliveries {
             if let Some(outcomes) = self.end(key, has_ended) {
                 return outcomes;
             }
+            std::thread::sleep(RETRY);
         }
     }
 
