@@ -83,8 +83,7 @@ impl Deliveries {
                 Ok(hidden?)
             }),
         };
-        let hidden = hidden
-            .map(|mounts| container.hidden = Some(OutOfSight { mounts, missed: false, ended: Default::default() }));
+        let hidden = hidden.map(|mounts| container.hidden = Some(OutOfSight { mounts, missed: false }));
         let (pid, started) = (container.process.pid(), container.started);
         let record = place.fill(*container);
         self.note(key, &record);
@@ -101,7 +100,7 @@ impl Deliveries {
             let hidden = matches!(self.held().get(key), Some(Held::Holding(container)) if container.hidden.is_some());
             let Some((mut container, place)) = hidden.then(|| self.take_to_change(key)).flatten() else { return };
             let mut missed = None;
-            if let Some(OutOfSight { mounts, missed: changed, ended }) = container.hidden.take()
+            if let Some(OutOfSight { mounts, missed: changed }) = container.hidden.take()
                 && container.process.is_alive().unwrap_or(true)
             {
                 missed = changed.then(|| container.delivery.service_id.clone());
@@ -112,8 +111,6 @@ impl Deliveries {
                     }
                     Err(error) => tracing::error!(container = %key.id, "not all is back after a checkpoint: {error}"),
                 }
-                let outcomes = self.end_in(&mut container, &|held| ended.contains(&held.target));
-                outcomes.iter().for_each(|outcome| self.tell(key, outcome));
             }
             let (pid, started) = (container.process.pid(), container.started);
             let record = place.fill(*container);

@@ -1,6 +1,6 @@
 //! The containers that hold secrets, under one short lock; nothing is opened, written or scrubbed while it is held.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;

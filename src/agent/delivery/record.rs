@@ -93,7 +93,7 @@ impl Record {
             adopted = Adopted::default();
             kept = Default::default();
             delivery.secrets.clear();
-            hidden = Some(OutOfSight { mounts: Hidden::default(), missed: true, ended: Default::default() });
+            hidden = Some(OutOfSight { mounts: Hidden::default(), missed: true });
         }
         let (devices, files, mounts) = kept;
         // It was within its user's part when it started; a lower limit since then stops the next one.

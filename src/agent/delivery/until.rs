@@ -299,7 +299,7 @@ impl Deliveries {
         }
     }
 
-    pub(super) fn end_in(&self, container: &mut Container, has_ended: &dyn Fn(&Delivered) -> bool) -> Vec<Outcome> {
+    fn end_in(&self, container: &mut Container, has_ended: &dyn Fn(&Delivered) -> bool) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         while let Some(index) = container.delivery.secrets.iter().position(has_ended) {
             let file = container.files.remove(index);
