@@ -9,6 +9,7 @@ use crate::agent::catalog::{Catalog, CatalogError, Status};
 use crate::agent::clock;
 use crate::deliver::DeliverError;
 use crate::deliver::linux::{PlannedFile, Running};
+use crate::failpoint::{Point, reach};
 use crate::model::{ContainerId, Grant, Id, Target};
 use crate::policy::{Authorized, Refusal, renew};
 
@@ -51,13 +52,16 @@ impl Deliveries {
         let keys: Vec<Key> =
             self.held().iter().filter(|(_, held)| concerned(held)).map(|(key, _)| key.clone()).collect();
         let outcomes = keys.iter().flat_map(|key| self.change_container(catalog, key, scope)).collect();
+        reach(Point::ChangeDone);
         self.records.forget_announcement();
+        reach(Point::ChangeForgotten);
         outcomes
     }
 
     /// Finishes what an earlier agent had announced and not done.
     pub fn finish_announced(&self, catalog: &Catalog) {
         if let Some(scope) = self.records.announced() {
+            reach(Point::FinishBegun);
             tracing::info!("finishing a change that an earlier agent had begun");
             self.change(catalog, &scope);
         }
@@ -79,6 +83,7 @@ impl Deliveries {
     fn change_container(&self, catalog: &Catalog, key: &Key, scope: &Scope) -> Vec<Outcome> {
         let _turn = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((mut container, place)) = self.take_to_change(key) else { return Vec::new() };
+        reach(Point::ChangeTaken);
         let outcomes = match scope {
             _ if !scope.concerns(&container.delivery) => Vec::new(),
             Scope::Secrets(ids) => self.rotate(catalog, &mut container, ids),
@@ -97,9 +102,11 @@ impl Deliveries {
         if outcomes.iter().any(|outcome| outcome.failure.is_none()) {
             self.notify(catalog, &mut container);
         }
+        reach(Point::ChangeMade);
         let (pid, started) = (container.process.pid(), container.started);
         let record = place.fill(*container);
         self.note(key, &record);
+        reach(Point::ChangePlaced);
         self.reap_if_ended(key, pid, started);
         for Outcome { container, target, action, failure } in &outcomes {
             match failure {
@@ -200,7 +207,9 @@ impl Deliveries {
                 container.running(self).add(&change, file, grant.target.as_str(), &value)?;
                 container.delivery.secrets.push(delivered(info, version, grant));
                 container.files.push(file.clone());
-                self.records.write(&Record::of(container))
+                self.records.write(&Record::of(container))?;
+                reach(Point::GrantRecorded);
+                Ok(())
             });
             done.push(outcome(container, &grant.target, "grant", added));
         }
@@ -236,6 +245,7 @@ impl Deliveries {
             container.delivery.secrets.remove(index);
             let removed = container.running(self).remove(&file, target.as_str(), &others).map_err(DeliveryError::from);
             let done = removed.and_then(|()| self.records.write(&Record::of(container)));
+            reach(Point::RevokeRecorded);
             outcomes.push(outcome(container, &target, "revoke", done));
         }
         outcomes

@@ -3,6 +3,7 @@
 use crate::agent::catalog::Catalog;
 use crate::agent::clock;
 use crate::deliver::linux::{New, Old, PlannedFile};
+use crate::failpoint::{Point, reach};
 use crate::model::{Grant, SecretInfo};
 use crate::policy::Authorized;
 
@@ -35,10 +36,13 @@ impl Deliveries {
                 let old = container.running(self).replace(&file, grant.target.as_str(), &value)?;
                 drop(value);
                 self.superseded.put(container.process.pid(), container.started, Old::File(old));
+                reach(Point::RotateSuperseded);
                 container.delivery.secrets[index] = delivered(info, version, grant);
                 container.files[index] = file;
                 // On record before the next one: an agent that is killed here leaves a record that is true, or one file behind.
-                self.records.write(&Record::of(container))
+                self.records.write(&Record::of(container))?;
+                reach(Point::RotateRecorded);
+                Ok(())
             });
             outcomes.push(outcome(container, &grant.target, "rotate", done));
         }
@@ -68,7 +72,9 @@ impl Deliveries {
             container.files[index] = file;
             container.delivery.secrets[index] = held;
         }
-        self.records.write(&Record::of(container))
+        self.records.write(&Record::of(container))?;
+        reach(Point::FlipRecorded);
+        Ok(())
     }
 
     /// The next generation of what the container has, with these in the place of others.

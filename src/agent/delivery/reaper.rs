@@ -9,6 +9,7 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use crate::failpoint::{Point, reach};
 use crate::sys::linux::pidfd::Process;
 
 use super::held::{Container, Held, Key};
@@ -81,6 +82,7 @@ impl Deliveries {
         let wait = move || {
             while let Some(deliveries) = deliveries.upgrade() {
                 let ended = deliveries.reaper.ended();
+                reach(Point::ReapSeen);
                 std::thread::sleep(GRACE);
                 for (key, pid, started) in ended {
                     deliveries.reap(&key, pid, started);
@@ -94,6 +96,7 @@ impl Deliveries {
     /// Scrubs the container, if it is this process's still.
     fn reap(&self, key: &Key, pid: i32, started: u64) {
         if let Some(container) = self.take_ended(key, pid, started) {
+            reach(Point::ReapTaken);
             self.scrub_container(&container, "process ended");
         }
     }
@@ -118,20 +121,25 @@ impl Deliveries {
         }
         self.superseded.scrub_of(delivery.pid, container.started);
         let scrubbed = container.writable.scrub();
+        reach(Point::ScrubEmptied);
         for failure in &scrubbed.failures {
             tracing::error!(container = %delivery.id, "cannot scrub: {failure}");
         }
         if let Err(error) = self.records.remove(&Record::of(container)) {
             tracing::error!("{error}");
         }
+        reach(Point::RecordRemoved);
         self.emit("scrub", &delivery.id, delivery.uid, &[("service", delivery.service.as_str()), ("reason", reason)]);
         tracing::info!(container = %delivery.id, files = scrubbed.files, reason, "scrubbed");
     }
 
     /// Takes up the containers that an earlier agent has on record and whose process is still there.
     pub(super) fn resume(&self) {
-        for record in self.records.read_all() {
+        let records = self.records.read_all();
+        reach(Point::ResumeRead);
+        for record in records {
             let Some(container) = record.resume(&self.shares) else { continue };
+            reach(Point::ResumeAdopted);
             let has = &container.delivery;
             let key = Key { uid: has.uid, id: has.id.clone(), bundle: has.bundle.clone() };
             let (pid, started) = (container.process.pid(), container.started);
@@ -139,6 +147,7 @@ impl Deliveries {
                 Ok(()) => {
                     tracing::info!(container = %key.id, service = %container.delivery.service, "taken over from an earlier agent");
                     self.held().insert(key.clone(), Held::Holding(Box::new(container)));
+                    reach(Point::ResumeWatched);
                     self.reap_if_ended(&key, pid, started);
                 }
                 Err(error) => tracing::error!(container = %key.id, "{error}"),

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::deliver::linux::{FileSystem, PlannedFile, Writable, adopt};
+use crate::failpoint::{Point, reach};
 use crate::model::Id;
 use crate::sys::linux::owner::Ownership;
 use crate::sys::linux::pidfd::Process;
@@ -190,9 +191,12 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let write = || {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
         file.write_all(bytes)?;
+        reach(Point::RecordWritten);
         fs::rename(&fresh, path)
     };
-    write().inspect_err(|_| drop(fs::remove_file(&fresh)))
+    write().inspect_err(|_| drop(fs::remove_file(&fresh)))?;
+    reach(Point::RecordReplaced);
+    Ok(())
 }
 
 fn is_alive(record: &Record) -> bool {

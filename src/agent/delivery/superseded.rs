@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::deliver::linux::Old;
 
+use crate::failpoint::{Point, reach};
+
 use super::DeliveryError;
 
 /// How long a file that has been replaced can still be read by whoever has it open.
@@ -93,6 +95,7 @@ impl Shared {
                 }
             };
             drop(waiting);
+            reach(Point::SupersededDue);
             due.into_iter().for_each(scrub);
         }
     }

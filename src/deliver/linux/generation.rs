@@ -9,6 +9,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::deliver::DeliverError;
+use crate::failpoint::{Point, reach};
 use crate::secret::SecretBytes;
 use crate::sys::linux::path::{Dir, Kind};
 
@@ -93,6 +94,7 @@ impl Running<'_> {
                 }
             }
         }
+        reach(Point::FlipMade);
         let old = self.put_in_place(&top, &base)?;
         let mut size = 0;
         for (_, file, _) in news {
@@ -101,6 +103,7 @@ impl Running<'_> {
             size += plain.entry(&name).and_then(|entry| entry.kind()).map_or(0, |(_, size)| size);
             let (current, _) = make_parents(&base, &format!("{CURRENT}/{below}"), owner).map_err(&make)?;
             current.link(&name, &top, FRESH).and_then(|()| top.rename(FRESH, &plain, &name)).map_err(&make)?;
+            reach(Point::FlipLinked);
         }
         Ok(old.map(|name| OldGeneration { top, name, size }))
     }
@@ -115,8 +118,10 @@ impl Running<'_> {
             }
             _ => {
                 top.exchange(NEXT, base, CURRENT).map_err(&put)?;
+                reach(Point::FlipExchanged);
                 let name = format!("{OLD}{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
                 top.rename(NEXT, top, &name).map_err(put)?;
+                reach(Point::FlipNamed);
                 Ok(Some(name))
             }
         }

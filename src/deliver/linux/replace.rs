@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 
 use crate::deliver::DeliverError;
+use crate::failpoint::{Point, reach};
 use crate::secret::SecretBytes;
 use crate::sys::linux::mount::{attach, attach_beneath, detach, grow};
 use crate::sys::linux::path::{Dir, set_owner_and_mode};
@@ -42,6 +43,7 @@ impl Running<'_> {
                     self.remount(top, target)?;
                 }
                 top.rename(FRESH, &parent, &name).map_err(failed("put a file into its place"))?;
+                reach(Point::ReplaceRenamed);
                 Ok(old)
             }
             Place::Alone(place) => {
@@ -56,6 +58,7 @@ impl Running<'_> {
                 let files = top.entry(FILES).map_err(failed("find a directory in RAM"))?;
                 let name = file.path.rsplit('/').next().unwrap_or_default();
                 top.rename(FRESH, &files, name).map_err(failed("put a file into its place"))?;
+                reach(Point::ReplaceAlone);
                 Ok(old)
             }
         }
@@ -103,10 +106,13 @@ impl Running<'_> {
             if attach_beneath(mount, &place).is_err() {
                 return attach(mount, &place).map_err(attach_failed);
             }
+            reach(Point::SwapBeneath);
             let (parent, name) = target.rsplit_once('/').unwrap_or(("", target));
             detach(walk(root, parent)?, name).map_err(attach_failed)
         });
-        swapped?
+        swapped??;
+        reach(Point::SwapDone);
+        Ok(())
     }
 }
 
@@ -119,5 +125,7 @@ pub(super) fn write(top: &Dir, file: &PlannedFile, value: &SecretBytes) -> io::R
     }
     let mut fresh = top.make_file(FRESH, 0o600)?;
     fresh.write_all(value.expose())?;
-    set_owner_and_mode(&fresh, file.uid, file.gid, file.mode)
+    set_owner_and_mode(&fresh, file.uid, file.gid, file.mode)?;
+    reach(Point::ValueWritten);
+    Ok(())
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use crate::deliver::DeliverError;
+use crate::failpoint::{Point, reach};
 use crate::model::{Grants, SECRETS_DIR, is_within};
 use crate::secret::SecretBytes;
 use crate::sys::linux::mount::detach;
@@ -120,6 +121,7 @@ impl Running<'_> {
         let (parent, name) = make_parents(top, &path, root).map_err(failed("make a directory in RAM"))?;
         write(top, file, value).map_err(failed("write a value to RAM"))?;
         top.rename(FRESH, &parent, &name).map_err(failed("put a file into its place"))?;
+        reach(Point::GrantPlaced);
         let Some((mount, shown)) = change.mount_for(file, self.mounts) else { return Ok(()) };
         let attached = change.make_places(top).and_then(|()| self.attach(top, mount, shown, change));
         if attached.is_err() {
@@ -131,6 +133,7 @@ impl Running<'_> {
         let made = attached?;
         self.made.extend(made);
         self.mounts.push(mount.clone());
+        reach(Point::GrantAttached);
         Ok(())
     }
 
@@ -144,6 +147,7 @@ impl Running<'_> {
             Place::In(parent, name, _) => {
                 let old = parent.write_file(&name).and_then(OldFile::new).map_err(failed("open a file in RAM"))?;
                 parent.remove_file(&name).map_err(failed("remove a file in RAM"))?;
+                reach(Point::RevokeUnlinked);
                 Some(old)
             }
             Place::Alone(place) => {
@@ -155,6 +159,7 @@ impl Running<'_> {
             || Err(DeliverError::Covered { path: target.to_owned() }),
             |old| old.scrub().map_err(failed("overwrite a file in RAM")),
         );
+        reach(Point::RevokeEmptied);
         // Where we may not take the mount off, an empty file is left until the container stops.
         if !single || !self.may_enter {
             return emptied;
@@ -190,6 +195,7 @@ impl Running<'_> {
             }
             let (parent, name) = target.rsplit_once('/').unwrap_or(("", target));
             detach(walk(rootfs, parent)?, name).map_err(attach_failed)?;
+            reach(Point::RevokeDetached);
             remove_mount_points(rootfs, &gone);
             Ok(())
         });
@@ -206,6 +212,7 @@ impl Running<'_> {
         let made = self.medium.make(SECOND, None).map_err(|cause| step_failed("make a file system in RAM", &cause))?;
         let root = self.writable.put_second(Dir::from(made));
         let device = root.make_dir(FILES, 0o700).and_then(|()| FileSystem::of(root));
+        reach(Point::SecondMade);
         self.devices.push(device.map_err(failed("make a directory in RAM"))?);
         Ok(())
     }
