@@ -217,6 +217,9 @@ fn case(runtime: Runtime, change: &Change, point: Point, nth: usize, victim: Vic
             scene.kill_agent();
             let acknowledged = success(asking);
             scene.start_agent();
+            // What had been made was not on record yet.
+            let unnoted = [Point::AttachMade, Point::AttachMounted, Point::GrantAttached, Point::RecordWritten];
+            scene.may_leave_mount_points = change.name.starts_with("grant") && unnoted.contains(&point);
             // What the catalog has is finished by the new agent; that is looked at by all that follows.
             let after = scene.granted();
             let is_stored = !matches!(point, Point::ChangeAnnounced | Point::RecordWritten | Point::StoreApplied);

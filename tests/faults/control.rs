@@ -63,12 +63,18 @@ impl Control {
 
     /// Whoever comes to `point` for the `nth` time from now on stops there.
     pub(crate) fn arm(&self, point: Point, nth: usize) {
-        self.shared.0.lock().unwrap().armed = Some((point.name(), nth, Then::Stop));
+        self.arm_for(point, nth, Then::Stop);
     }
 
     /// The thread that comes to `point` waits there, and its process goes on.
     pub(crate) fn arm_to_hold(&self, point: Point) {
-        self.shared.0.lock().unwrap().armed = Some((point.name(), 1, Then::Hold));
+        self.arm_for(point, 1, Then::Hold);
+    }
+
+    fn arm_for(&self, point: Point, nth: usize, then: Then) {
+        let mut state = self.shared.0.lock().unwrap();
+        state.armed = Some((point.name(), nth, then));
+        state.stopped = None;
     }
 
     /// Waits until somebody has stopped; fails when `is_over` is true for longer than a message takes.

@@ -81,6 +81,8 @@ fn reaped(runtime: Runtime, point: Point, nth: usize) {
     scene.control.wait(|| false);
     scene.kill_agent();
     scene.start_agent();
+    // Off the record, the mount points are in the memory of that agent alone.
+    scene.may_leave_mount_points = point == Point::RecordRemoved;
     scene.is_over(container, Some(file_systems));
     scene.can_start_again();
 }
@@ -103,6 +105,8 @@ fn withdrawn(runtime: Runtime, point: Point, nth: usize, victim: Victim) {
         scene.start_agent();
     }
     success(deleting);
+    // The one hook that runtimes call was killed, or had no answer.
+    scene.may_leave_mount_points = true;
     scene.is_over(container, Some(file_systems));
     scene.can_start_again();
 }

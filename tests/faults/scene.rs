@@ -158,7 +158,7 @@ impl Scene {
         });
         let granted = self.granted();
         self.eventually("it has what it is granted", || {
-            let seen = seen(pid);
+            let seen = self.seen(pid);
             if seen == granted { Ok(()) } else { Err(format!("{seen:?}, not {granted:?}")) }
         });
         self.eventually("it has our mounts and no more", || {
@@ -172,7 +172,7 @@ impl Scene {
                 let said = self.bed.cli_given(&["secret", "update", name, "-"], value.as_bytes());
                 assert!(!said.contains("ailure"), "{said}");
             }
-            assert_eq!(seen(pid), self.granted(), "the values after another rotation");
+            assert_eq!(self.seen(pid), self.granted(), "the values after another rotation");
             assert_eq!(mounts_of(pid), mounts_for(&granted), "the mounts after another rotation");
             self.shows_nothing_else(pid, &granted);
         }
@@ -181,7 +181,7 @@ impl Scene {
 
     /// Its process ends: what was open is empty, the file systems are gone.
     fn ends_well(&self, container: Container, pid: i32) {
-        let open: Vec<File> = seen(pid).keys().map(|at| File::open(in_container(pid, at)).unwrap()).collect();
+        let open: Vec<File> = self.seen(pid).keys().map(|at| File::open(in_container(pid, at)).unwrap()).collect();
         let file_systems = FileSystems::of(pid);
         kill_9(pid);
         self.bed.eventually("open files are emptied", || open.iter().all(|file| file.metadata().unwrap().len() == 0));
@@ -262,10 +262,23 @@ impl Scene {
         links.filter(strange).collect()
     }
 
+    /// How the old generations are called that the agent keeps for a moment, where it has taken the container over.
+    fn old_generations(&self) -> String {
+        format!("..old-{}-", self.bed.agent.pid())
+    }
+
+    /// What a container has at every place where it may have a secret.
+    fn seen(&self, pid: i32) -> Files {
+        let old = format!("/run/secrets/{}", self.old_generations());
+        seen(pid).into_iter().filter(|(target, _)| !target.starts_with(&old)).collect()
+    }
+
     /// Nothing but what is granted is below /run/secrets.
     fn shows_nothing_else(&self, pid: i32, granted: &Files) {
         let root = in_container(pid, "/run/secrets");
-        let found = names(&root).into_iter().filter(|name| name != "..current").collect::<Vec<_>>();
+        let own = self.old_generations();
+        let is_file = |name: &String| name != "..current" && !name.starts_with(&own);
+        let found = names(&root).into_iter().filter(is_file).collect::<Vec<_>>();
         let below = granted.keys().filter_map(|target| target.strip_prefix("/run/secrets/"));
         assert_eq!(found, below.collect::<Vec<_>>(), "in /run/secrets");
         let current = root.join("..current");

@@ -143,7 +143,9 @@ impl Deliveries {
             writable: Writable::root(filled.root),
             mounts: plan.mounts.iter().map(|(mount, _)| mount.clone()).collect(),
             made: Vec::new(),
+            begun: None,
             generations: self.generations,
+            is_adopted: false,
         };
         let container = Filling { deliveries: self, container: Some(container) };
         container.record()?;

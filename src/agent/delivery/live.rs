@@ -53,14 +53,14 @@ impl Deliveries {
             self.held().iter().filter(|(_, held)| concerned(held)).map(|(key, _)| key.clone()).collect();
         let outcomes = keys.iter().flat_map(|key| self.change_container(catalog, key, scope)).collect();
         reach(Point::ChangeDone);
-        self.records.forget_announcement();
+        self.records.forget_announcement(scope);
         reach(Point::ChangeForgotten);
         outcomes
     }
 
     /// Finishes what an earlier agent had announced and not done.
     pub fn finish_announced(&self, catalog: &Catalog) {
-        if let Some(scope) = self.records.announced() {
+        for scope in self.records.announced() {
             reach(Point::FinishBegun);
             tracing::info!("finishing a change that an earlier agent had begun");
             self.change(catalog, &scope);
@@ -89,9 +89,11 @@ impl Deliveries {
             Scope::Secrets(ids) => self.rotate(catalog, &mut container, ids),
             Scope::Service(_) => {
                 let outcomes = self.regrant(catalog, &mut container);
-                // What was granted or revoked is in the current generation, and is in it no more.
+                // What was granted or revoked is in the current generation, and is in it no more. An earlier agent may
+                // not have come so far.
+                let is_behind = container.is_adopted || outcomes.iter().any(|it| it.action != "rotate");
                 if container.generations
-                    && outcomes.iter().any(|it| it.action != "rotate")
+                    && is_behind
                     && let Err(error) = self.flip(&mut container, &[])
                 {
                     tracing::error!(container = %container.delivery.id, "{error}");
@@ -204,7 +206,15 @@ impl Deliveries {
         for (grant, file) in added {
             let opened = catalog.open_value(authorized, grant).map_err(DeliveryError::from);
             let added = opened.and_then(|(info, version, value)| {
-                container.running(self).add(&change, file, grant.target.as_str(), &value)?;
+                let made = container.running(self).make_room_for(file, grant.target.as_str())?;
+                let begun = change.mount_for(file, &container.mounts).map(|(mount, _)| mount.clone());
+                if made || begun.is_some() {
+                    container.begun = begun;
+                    self.records.write(&Record::of(container))?;
+                }
+                let added = container.running(self).add(&change, file, grant.target.as_str(), &value);
+                container.begun = None;
+                added?;
                 container.delivery.secrets.push(delivered(info, version, grant));
                 container.files.push(file.clone());
                 self.records.write(&Record::of(container))?;

@@ -9,10 +9,11 @@ use std::time::Duration;
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use crate::deliver::linux::Old;
 use crate::failpoint::{Point, reach};
 use crate::sys::linux::pidfd::Process;
 
-use super::held::{Container, Held, Key};
+use super::held::{Container, Held, Key, remember};
 use super::record::Record;
 use super::{Deliveries, DeliveryError};
 
@@ -133,16 +134,25 @@ impl Deliveries {
         tracing::info!(container = %delivery.id, files = scrubbed.files, reason, "scrubbed");
     }
 
-    /// Takes up the containers that an earlier agent has on record and whose process is still there.
+    /// Takes up the containers that an earlier agent has on record and whose process is still there. Of the others the
+    /// poststop hook may still come.
     pub(super) fn resume(&self) {
         let records = self.records.read_all();
         reach(Point::ResumeRead);
-        for record in records {
-            let Some(container) = record.resume(&self.shares) else { continue };
+        let (alive, ended): (Vec<_>, Vec<_>) = records.into_iter().partition(Record::is_alive);
+        ended.iter().for_each(|record| self.forget(record));
+        for record in &alive {
+            let Some((container, old)) = record.resume(&self.shares, self.clones_detached()) else {
+                if record.is_alive() {
+                    tracing::error!(container = %record.key().id, "cannot be taken over from an earlier agent");
+                } else {
+                    self.forget(record);
+                }
+                continue;
+            };
             reach(Point::ResumeAdopted);
-            let has = &container.delivery;
-            let key = Key { uid: has.uid, id: has.id.clone(), bundle: has.bundle.clone() };
-            let (pid, started) = (container.process.pid(), container.started);
+            let (key, pid, started) = (record.key(), container.process.pid(), container.started);
+            old.into_iter().for_each(|file| self.superseded.put(pid, started, Old::File(file)));
             match self.reaper.watch(&key, &container.process, started) {
                 Ok(()) => {
                     tracing::info!(container = %key.id, service = %container.delivery.service, "taken over from an earlier agent");
@@ -152,6 +162,14 @@ impl Deliveries {
                 }
                 Err(error) => tracing::error!(container = %key.id, "{error}"),
             }
+        }
+    }
+
+    /// Takes a container that has ended off the record.
+    fn forget(&self, record: &Record) {
+        remember(&mut self.held(), record.key(), record.made().to_vec());
+        if let Err(error) = self.records.remove(record) {
+            tracing::error!("{error}");
         }
     }
 }

@@ -4,24 +4,24 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::deliver::linux::{FileSystem, PlannedFile, Writable, adopt};
+use crate::deliver::linux::{FileSystem, OldFile, PlannedFile, Unfinished, Writable, adopt};
 use crate::failpoint::{Point, reach};
 use crate::model::Id;
 use crate::sys::linux::owner::Ownership;
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
 
-use super::held::Container;
+use super::held::{Container, Key};
 use super::users::Shares;
 use super::{Delivery, DeliveryError};
 
 /// The directory in the run directory.
 const DIRECTORY: &str = "containers";
-/// The file beside it that says which change is under way.
+/// The file beside it that says which changes are under way.
 const ANNOUNCEMENT: &str = "change.json";
 /// The most bytes of one record.
 const MAX_RECORD: u64 = 4 * 1024 * 1024;
@@ -39,6 +39,9 @@ pub(super) struct Record {
     bytes: u64,
     mounts: Vec<Mount>,
     made: Vec<MadePoint>,
+    /// A mount that may be attached, and may be not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begun: Option<Mount>,
     #[serde(default)]
     generations: bool,
 }
@@ -53,6 +56,7 @@ impl Record {
             bytes: container.share.as_ref().map_or(0, |share| share.bytes),
             mounts: container.mounts.clone(),
             made: container.made.clone(),
+            begun: container.begun.clone(),
             generations: container.generations,
         }
     }
@@ -61,10 +65,29 @@ impl Record {
         self.delivery.pid == container.process.pid() && self.started == container.started
     }
 
-    /// The container, if its very process is still alive, with as much of the writable side as it still shows.
+    /// Whose it is.
+    pub(super) fn key(&self) -> Key {
+        Key { uid: self.delivery.uid, id: self.delivery.id.clone(), bundle: self.delivery.bundle.clone() }
+    }
+
+    /// The mount points that were made for it.
+    pub(super) fn made(&self) -> &[MadePoint] {
+        &self.made
+    }
+
+    /// Whether its very process has not ended.
+    pub(super) fn is_alive(&self) -> bool {
+        let process = Process::open(self.delivery.pid);
+        process.is_ok_and(|it| {
+            it.start_time().is_ok_and(|started| started == self.started) && it.is_alive().unwrap_or(true)
+        })
+    }
+
+    /// The container, if its very process is still alive, with as much of the writable side as it still shows, and what
+    /// an agent that was killed has left there; `beneath` as in [`Unfinished`].
     ///
     /// The namespaces of a user's container are looked into only if they are that user's still.
-    pub(super) fn resume(self, shares: &Arc<Shares>) -> Option<Container> {
+    pub(super) fn resume(&self, shares: &Arc<Shares>, beneath: bool) -> Option<(Container, Vec<OldFile>)> {
         let process = Process::open(self.delivery.pid).ok()?;
         if process.start_time().ok()? != self.started {
             return None;
@@ -76,21 +99,27 @@ impl Record {
                 return None;
             }
         }
-        let adopted = adopt(&process, &self.mounts, &self.devices).ok()?;
+        let begun: Vec<Mount> = self.begun.iter().cloned().collect();
+        let unfinished = (uid == 0).then_some(Unfinished { begun: &begun, beneath });
+        let mut adopted = adopt(&process, &self.mounts, &self.devices, unfinished.as_ref()).ok()?;
+        let old = adopted.take_old();
         // It was within its user's part when it started; a lower limit since then stops the next one.
         let share = shares.take(uid, self.bytes).ok().flatten();
-        Some(Container {
-            delivery: self.delivery,
+        let container = Container {
+            delivery: self.delivery.clone(),
             process,
             started: self.started,
             writable: Writable::adopted(adopted),
-            devices: self.devices,
-            files: self.files,
+            devices: self.devices.clone(),
+            files: self.files.clone(),
             share,
-            mounts: self.mounts,
-            made: self.made,
+            mounts: self.mounts.clone(),
+            made: self.made.clone(),
+            begun: None,
             generations: self.generations,
-        })
+            is_adopted: true,
+        };
+        Some((container, old))
     }
 }
 
@@ -114,14 +143,20 @@ impl Scope {
 
 /// The directory of records.
 #[derive(Debug)]
-pub(super) struct Records(PathBuf);
+pub(super) struct Records {
+    directory: PathBuf,
+    /// The changes that are under way, as the file says.
+    announced: Mutex<Vec<Scope>>,
+}
 
 impl Records {
     /// Opens, and makes if need be, the directory in `run_dir`.
     pub(super) fn open(run_dir: &Path) -> Result<Self, DeliveryError> {
         let directory = run_dir.join(DIRECTORY);
         make_private_dir(&directory)?;
-        Ok(Self(directory))
+        let announced = fs::read(directory.with_file_name(ANNOUNCEMENT)).ok();
+        let announced = announced.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        Ok(Self { directory, announced: Mutex::new(announced) })
     }
 
     /// Writes or replaces a record: whole or not at all.
@@ -140,40 +175,47 @@ impl Records {
         }
     }
 
-    /// Writes down which change is about to be made.
+    /// Writes down which change is about to be made, beside those that are under way.
     pub(super) fn announce(&self, scope: &Scope) -> Result<(), DeliveryError> {
-        let path = self.announcement();
-        let text = serde_json::to_vec(scope).map_err(io::Error::other);
-        let written = text.and_then(|text| replace(&path, &text));
-        written.map_err(|cause| DeliveryError::Record { path, cause })
+        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        announced.push(scope.clone());
+        self.write_announced(&announced).inspect_err(|_| drop(announced.pop()))
     }
 
-    /// The change that was announced and not finished.
-    pub(super) fn announced(&self) -> Option<Scope> {
-        serde_json::from_slice(&fs::read(self.announcement()).ok()?).ok()
+    /// The changes that were announced and are not finished.
+    pub(super) fn announced(&self) -> Vec<Scope> {
+        self.announced.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The change that was announced is done.
-    pub(super) fn forget_announcement(&self) {
-        let path = self.announcement();
-        if let Err(error) = fs::remove_file(&path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::error!(%error, "cannot remove {}", path.display());
+    /// A change that was announced is done.
+    pub(super) fn forget_announcement(&self, scope: &Scope) {
+        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(at) = announced.iter().position(|other| other == scope) else { return };
+        announced.remove(at);
+        if let Err(error) = self.write_announced(&announced) {
+            tracing::error!("{error}");
         }
     }
 
-    fn announcement(&self) -> PathBuf {
-        self.0.with_file_name(ANNOUNCEMENT)
+    fn write_announced(&self, announced: &[Scope]) -> Result<(), DeliveryError> {
+        let path = self.directory.with_file_name(ANNOUNCEMENT);
+        let written = match announced {
+            [] => match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+                _ => Ok(()),
+            },
+            _ => serde_json::to_vec(announced).map_err(io::Error::other).and_then(|text| replace(&path, &text)),
+        };
+        written.map_err(|cause| DeliveryError::Record { path, cause })
     }
 
-    /// Every record whose process is still there; the others, and what is no record, are removed.
+    /// Every record; what is none is removed.
     pub(super) fn read_all(&self) -> Vec<Record> {
-        let Ok(entries) = fs::read_dir(&self.0) else { return Vec::new() };
+        let Ok(entries) = fs::read_dir(&self.directory) else { return Vec::new() };
         let mut records = Vec::new();
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             match read(&path) {
-                Ok(record) if is_alive(&record) => records.push(record),
+                Ok(record) => records.push(record),
                 _ => drop(fs::remove_file(&path)),
             }
         }
@@ -181,7 +223,7 @@ impl Records {
     }
 
     fn path(&self, record: &Record) -> PathBuf {
-        self.0.join(format!("{}-{}.json", record.delivery.pid, record.started))
+        self.directory.join(format!("{}-{}.json", record.delivery.pid, record.started))
     }
 }
 
@@ -197,11 +239,6 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write().inspect_err(|_| drop(fs::remove_file(&fresh)))?;
     reach(Point::RecordReplaced);
     Ok(())
-}
-
-fn is_alive(record: &Record) -> bool {
-    let process = Process::open(record.delivery.pid).and_then(|process| process.start_time());
-    process.is_ok_and(|started| started == record.started)
 }
 
 fn read(path: &Path) -> io::Result<Record> {

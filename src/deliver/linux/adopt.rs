@@ -1,7 +1,7 @@
 //! The writable side of a file system that an earlier agent made, taken anew from the container that shows it.
 //!
 //! The container may have covered or unmounted it meanwhile: what is found is ours only if it is on the file system that
-//! was recorded. Nothing of the container is changed.
+//! was recorded. Nothing of the container is changed but what an agent that was killed has left there.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,9 +13,12 @@ use crate::sys::linux::path::{Dir, Kind};
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{Mount, MountKind};
 
+use super::existing::Existing;
+use super::generation::forget_leftovers;
 use super::inside::inside;
 use super::scrub::{Scrubbed, overwrite, scrub};
-use super::writable::open_alone;
+use super::unfinished::{Unfinished, put_in_order};
+use super::writable::{OldFile, open_alone};
 
 /// A file system, by what the kernel made up for it: a number that is free again when it is gone, and a random one that
 /// nobody can choose for a tmpfs of their own.
@@ -53,6 +56,7 @@ pub(super) fn is_on_one_of(file_systems: &[FileSystem], place: &Dir) -> io::Resu
 #[derive(Debug, Default)]
 pub struct Adopted {
     places: Vec<(Mount, Dir)>,
+    old: Vec<OldFile>,
 }
 
 impl Adopted {
@@ -64,6 +68,11 @@ impl Adopted {
     /// Whether none could.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
+    }
+
+    /// What an earlier agent has left in the place of something newer.
+    pub fn take_old(&mut self) -> Vec<OldFile> {
+        std::mem::take(&mut self.old)
     }
 
     /// One of them.
@@ -104,15 +113,32 @@ impl Adopted {
     }
 }
 
-/// Takes those of `mounts` that `process`'s mount namespace still shows and that are on one of `file_systems`.
+/// Takes those of `mounts` that `process`'s mount namespace still shows and that are on one of `file_systems`, when what is
+/// `unfinished` has been put in order; none: the namespace is not ours to change.
 ///
 /// # Errors
 /// The namespace cannot be entered: the process is gone, or the caller lacks CAP_SYS_ADMIN or CAP_SYS_CHROOT.
-pub fn adopt(process: &Process, mounts: &[Mount], file_systems: &[FileSystem]) -> io::Result<Adopted> {
-    inside(process, |root| {
+pub fn adopt(
+    process: &Process,
+    mounts: &[Mount],
+    file_systems: &[FileSystem],
+    unfinished: Option<&Unfinished<'_>>,
+) -> io::Result<Adopted> {
+    let existing = unfinished.and_then(|unfinished| Some((unfinished, Existing::of(process).ok()?)));
+    let adopted = inside(process, |root| {
+        let old = existing.map_or_else(Vec::new, |(unfinished, existing)| {
+            put_in_order(root, &existing, mounts, file_systems, unfinished)
+        });
         let taken = |mount: &Mount| Some((mount.clone(), Dir::from(take(root, mount, file_systems)?)));
-        Adopted { places: mounts.iter().filter_map(taken).collect() }
-    })
+        (Adopted { places: mounts.iter().filter_map(taken).collect(), old: Vec::new() }, old)
+    });
+    let (mut adopted, old) = adopted?;
+    adopted.old = old.iter().filter_map(|place| open_alone(place).and_then(OldFile::new).ok()).collect();
+    if let Some(directory) = adopted.directory() {
+        // What cannot be removed now is tried again with the next generation.
+        let _ = forget_leftovers(directory, None);
+    }
+    Ok(adopted)
 }
 
 fn take(root: &Dir, mount: &Mount, file_systems: &[FileSystem]) -> Option<OwnedFd> {

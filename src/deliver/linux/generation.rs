@@ -77,7 +77,8 @@ impl Running<'_> {
         for (_, _, value) in news {
             self.make_space(&top, value)?;
         }
-        forget_leftovers(&top).map_err(failed("remove an old generation"))?;
+        let own = format!("{OLD}{}-", std::process::id());
+        forget_leftovers(&top, Some(&own)).map_err(failed("remove an old generation"))?;
         let owner = base.owner().map_err(failed("look at a directory in RAM"))?;
         let make = failed("make a generation of secrets");
         make_parents(&top, &format!("{NEXT}/."), owner).map_err(&make)?;
@@ -128,11 +129,11 @@ impl Running<'_> {
     }
 }
 
-/// Removes what an agent left that was killed: a generation in the making, and old ones that nobody waits for any more.
-fn forget_leftovers(top: &Dir) -> io::Result<()> {
-    let own = format!("{OLD}{}-", std::process::id());
+/// Removes what an agent left that was killed: a file or a generation in the making, and old generations that nobody waits
+/// for any more, which are all but those whose names begin with `own`.
+pub(super) fn forget_leftovers(top: &Dir, own: Option<&str>) -> io::Result<()> {
     for name in top.names()?.into_iter().filter(|name| name == FRESH || name == NEXT || name.starts_with(OLD)) {
-        if !name.starts_with(&own) {
+        if own.is_none_or(|own| !name.starts_with(own)) {
             discard(top, &name)?;
         }
     }

@@ -28,7 +28,7 @@ const MORE_INODES: u64 = 64;
 
 impl Running<'_> {
     /// Gives `file`, which the container has at `target`, the bytes `value`. The old one is returned, for whoever has it
-    /// open still.
+    /// open still. [`Running::make_room_for`] comes before it.
     ///
     /// # Errors
     /// Any: then the container has the old value, whole.
@@ -48,9 +48,6 @@ impl Running<'_> {
             }
             Place::Alone(place) => {
                 let old = open_alone(place).and_then(OldFile::new).map_err(failed("open a file in RAM"))?;
-                if self.writable.second().is_none() {
-                    self.make_second()?;
-                }
                 let top = self.writable.second().ok_or(DeliverError::Covered { path: target.to_owned() })?;
                 self.make_space(top, value)?;
                 write(top, file, value).map_err(failed("write a value to RAM"))?;

@@ -100,7 +100,27 @@ impl Running<'_> {
         Ok(Change { plan: planned, keep })
     }
 
-    /// Gives the container `file` of `change` at `target`, where it has nothing of ours, and attaches what that takes.
+    /// Makes a second file system, if `file`, which is attached at `target` or is to be, needs one; whether it did. That has
+    /// to be on record before anything of it is attached: an agent that does not know it leaves alone what it shows.
+    ///
+    /// # Errors
+    /// [`DeliverError::FileSystem`].
+    pub fn make_room_for(&mut self, file: &PlannedFile, target: &str) -> Result<bool, DeliverError> {
+        let is_attached = self.mounts.iter().any(|mount| mount.at == target) || !file.is_single();
+        let reachable = if is_attached {
+            let place = self.writable.place(&file.path, target).map_err(failed("find a file in RAM"))?;
+            !matches!(place, Place::Alone(_)) || self.writable.second().is_some()
+        } else {
+            self.writable.top_of(&file.path).is_some()
+        };
+        if !reachable {
+            self.make_second()?;
+        }
+        Ok(!reachable)
+    }
+
+    /// Gives the container `file` of `change` at `target`, where it has nothing of ours, and attaches what that takes: what
+    /// [`Change::mount_for`] says has to be on record, and [`Running::make_room_for`] comes before it.
     ///
     /// # Errors
     /// Any: then nothing is there.
@@ -111,9 +131,6 @@ impl Running<'_> {
         target: &str,
         value: &SecretBytes,
     ) -> Result<(), DeliverError> {
-        if self.writable.top_of(&file.path).is_none() {
-            self.make_second()?;
-        }
         let covered = || DeliverError::Covered { path: target.to_owned() };
         let (top, path) = self.writable.top_of(&file.path).ok_or_else(covered)?;
         self.make_space(top, value)?;
@@ -143,23 +160,26 @@ impl Running<'_> {
     /// [`DeliverError::Covered`] when it is not where it was attached: what can be reached of it is emptied all the same.
     pub fn remove(&mut self, file: &PlannedFile, target: &str, others: &[&str]) -> Result<(), DeliverError> {
         let single = file.is_single();
-        let old = match self.writable.place(&file.path, target).map_err(failed("find a file in RAM"))? {
-            Place::In(parent, name, _) => {
-                let old = parent.write_file(&name).and_then(OldFile::new).map_err(failed("open a file in RAM"))?;
-                parent.remove_file(&name).map_err(failed("remove a file in RAM"))?;
-                reach(Point::RevokeUnlinked);
-                Some(old)
-            }
-            Place::Alone(place) => {
-                Some(open_alone(place).and_then(OldFile::new).map_err(failed("open a file in RAM"))?)
-            }
-            Place::Nowhere => None,
+        // Emptied first: what has no name any more is out of reach for the agent that comes after one that is killed.
+        let emptied = match self.writable.place(&file.path, target).map_err(failed("find a file in RAM"))? {
+            Place::In(parent, name, _) => match parent.write_file(&name).and_then(OldFile::new) {
+                // An earlier agent came so far.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+                old => {
+                    let emptied = old.and_then(OldFile::scrub).map_err(failed("overwrite a file in RAM"));
+                    reach(Point::RevokeEmptied);
+                    parent.remove_file(&name).map_err(failed("remove a file in RAM"))?;
+                    reach(Point::RevokeUnlinked);
+                    emptied
+                }
+            },
+            Place::Alone(place) => open_alone(place)
+                .and_then(OldFile::new)
+                .and_then(OldFile::scrub)
+                .map_err(failed("overwrite a file in RAM")),
+            Place::Nowhere if single && self.may_enter && self.has_nothing_at(target) => Ok(()),
+            Place::Nowhere => Err(DeliverError::Covered { path: target.to_owned() }),
         };
-        let emptied = old.map_or_else(
-            || Err(DeliverError::Covered { path: target.to_owned() }),
-            |old| old.scrub().map_err(failed("overwrite a file in RAM")),
-        );
-        reach(Point::RevokeEmptied);
         // Where we may not take the mount off, an empty file is left until the container stops.
         if !single || !self.may_enter {
             return emptied;
@@ -167,6 +187,11 @@ impl Running<'_> {
         self.mounts.retain(|mount| mount.at != target);
         let detached = self.detach(target, others);
         emptied.and(detached)
+    }
+
+    /// Whether nothing is mounted at `target`: an earlier agent has taken it off.
+    fn has_nothing_at(&self, target: &str) -> bool {
+        Existing::of(self.process).is_ok_and(|existing| !existing.places().iter().any(|at| at == target))
     }
 
     fn attach(&self, top: &Dir, mount: &Mount, shown: &str, change: &Change) -> Result<Vec<MadePoint>, DeliverError> {
@@ -187,14 +212,17 @@ impl Running<'_> {
             |point: &MadePoint| is_within(target, &point.at) && !others.iter().any(|other| is_within(other, &point.at));
         let (mut gone, kept): (Vec<_>, Vec<_>) = std::mem::take(self.made).into_iter().partition(unwanted);
         let devices: &[FileSystem] = self.devices;
+        let is_gone = self.has_nothing_at(target);
         let entered = self.inside(|rootfs| {
             let attach_failed = |cause| DeliverError::Attach { path: target.to_owned(), cause };
-            let place = walk(rootfs, target)?;
-            if !is_on_one_of(devices, &place).map_err(attach_failed)? {
-                return Err(DeliverError::Covered { path: target.to_owned() });
+            if !is_gone {
+                let place = walk(rootfs, target)?;
+                if !is_on_one_of(devices, &place).map_err(attach_failed)? {
+                    return Err(DeliverError::Covered { path: target.to_owned() });
+                }
+                let (parent, name) = target.rsplit_once('/').unwrap_or(("", target));
+                detach(walk(rootfs, parent)?, name).map_err(attach_failed)?;
             }
-            let (parent, name) = target.rsplit_once('/').unwrap_or(("", target));
-            detach(walk(rootfs, parent)?, name).map_err(attach_failed)?;
             reach(Point::RevokeDetached);
             remove_mount_points(rootfs, &gone);
             Ok(())
@@ -235,8 +263,8 @@ pub struct Change {
 }
 
 impl Change {
-    /// The mount that `file` needs and that is not `attached` yet.
-    fn mount_for(&self, file: &PlannedFile, attached: &[Mount]) -> Option<&(Mount, String)> {
+    /// The mount that `file` needs and that is not `attached` yet, and the path that it shows.
+    pub fn mount_for(&self, file: &PlannedFile, attached: &[Mount]) -> Option<&(Mount, String)> {
         let shows = |(mount, shown): &&(Mount, String)| match mount.kind {
             MountKind::File => *shown == file.path,
             MountKind::Directory => !file.is_single(),
