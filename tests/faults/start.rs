@@ -74,9 +74,15 @@ fn case(runtime: Runtime, point: Point, nth: usize, victim: Victim) {
     scene.may_leave_mount_points = leaves_mount_points(point, victim);
     let started = starting.wait().unwrap().success();
     // A runtime that was killed when its work was done leaves a container that runs.
-    let runs = || container.try_state().is_some_and(|state| state["status"] == "running");
+    let is = |status: &str| container.try_state().is_some_and(|state| state["status"] == status);
+    let runs = || is("running");
     if victim == Victim::Runtime {
-        wait_for("the container runs or ends", || inits.iter().all(|pid| !is_running(*pid)) || runs());
+        let ended = || inits.iter().all(|pid| !is_running(*pid));
+        wait_for("the container is something", || ended() || runs() || is("created"));
+        if !runs() {
+            // Created and not started: it waits for a runtime that starts it. An engine that lost its own deletes it.
+            inits.iter().for_each(|pid| kill_9(*pid));
+        }
     }
     if (started || victim == Victim::Runtime) && runs() {
         match victim {
@@ -94,8 +100,17 @@ fn case(runtime: Runtime, point: Point, nth: usize, victim: Victim) {
 fn leaves_mount_points(point: Point, victim: Victim) -> bool {
     match victim {
         Victim::Runtime => true,
-        Victim::Hook => matches!(point, Point::AttachMade | Point::AttachMounted | Point::HookAttached),
-        Victim::Agent => matches!(point, Point::DeliverSent | Point::DeliverAcknowledged | Point::DeliverPlaced),
+        Victim::Hook => {
+            matches!(point, Point::AttachMade | Point::AttachMounted | Point::HookAttached | Point::DeliverSent)
+        }
+        Victim::Agent => matches!(
+            point,
+            Point::DeliverSent
+                | Point::HookTold
+                | Point::DeliverAcknowledged
+                | Point::DeliverPlaced
+                | Point::RecordWritten
+        ),
         Victim::Container => false,
     }
 }

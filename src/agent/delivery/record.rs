@@ -154,6 +154,8 @@ impl Records {
     pub(super) fn open(run_dir: &Path) -> Result<Self, DeliveryError> {
         let directory = run_dir.join(DIRECTORY);
         make_private_dir(&directory)?;
+        // What an agent left that was killed while it wrote.
+        let _ = fs::remove_file(directory.with_file_name(ANNOUNCEMENT).with_extension("new"));
         let announced = fs::read(directory.with_file_name(ANNOUNCEMENT)).ok();
         let announced = announced.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
         Ok(Self { directory, announced: Mutex::new(announced) })
@@ -209,13 +211,13 @@ impl Records {
         written.map_err(|cause| DeliveryError::Record { path, cause })
     }
 
-    /// Every record; what is none is removed.
+    /// Every record; what is none, or was not finished, is removed.
     pub(super) fn read_all(&self) -> Vec<Record> {
         let Ok(entries) = fs::read_dir(&self.directory) else { return Vec::new() };
         let mut records = Vec::new();
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             match read(&path) {
-                Ok(record) => records.push(record),
+                Ok(record) if path == self.path(&record) => records.push(record),
                 _ => drop(fs::remove_file(&path)),
             }
         }

@@ -161,25 +161,30 @@ impl Running<'_> {
     pub fn remove(&mut self, file: &PlannedFile, target: &str, others: &[&str]) -> Result<(), DeliverError> {
         let single = file.is_single();
         // Emptied first: what has no name any more is out of reach for the agent that comes after one that is killed.
-        let emptied = match self.writable.place(&file.path, target).map_err(failed("find a file in RAM"))? {
-            Place::In(parent, name, _) => match parent.write_file(&name).and_then(OldFile::new) {
-                // An earlier agent came so far.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
-                old => {
-                    let emptied = old.and_then(OldFile::scrub).map_err(failed("overwrite a file in RAM"));
-                    reach(Point::RevokeEmptied);
-                    parent.remove_file(&name).map_err(failed("remove a file in RAM"))?;
-                    reach(Point::RevokeUnlinked);
-                    emptied
-                }
-            },
-            Place::Alone(place) => open_alone(place)
-                .and_then(OldFile::new)
-                .and_then(OldFile::scrub)
-                .map_err(failed("overwrite a file in RAM")),
-            Place::Nowhere if single && self.may_enter && self.has_nothing_at(target) => Ok(()),
-            Place::Nowhere => Err(DeliverError::Covered { path: target.to_owned() }),
+        let place = self.writable.place(&file.path, target).map_err(failed("find a file in RAM"))?;
+        let old = match &place {
+            Place::In(parent, name, _) => parent.write_file(name),
+            Place::Alone(place) => open_alone(place),
+            Place::Nowhere => Err(io::Error::from(io::ErrorKind::NotFound)),
         };
+        let emptied = match (old.and_then(OldFile::new).and_then(OldFile::scrub), &place) {
+            (Err(_), Place::Nowhere) if !(single && self.may_enter && self.has_nothing_at(target)) => {
+                Err(DeliverError::Covered { path: target.to_owned() })
+            }
+            // An earlier agent came so far.
+            (Err(error), _) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            (emptied, _) => emptied.map_err(failed("overwrite a file in RAM")),
+        };
+        reach(Point::RevokeEmptied);
+        if let Place::In(parent, name, _) = &place {
+            match parent.remove_file(name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(step_failed("remove a file in RAM", &error));
+                }
+                _ => {}
+            }
+            reach(Point::RevokeUnlinked);
+        }
         // Where we may not take the mount off, an empty file is left until the container stops.
         if !single || !self.may_enter {
             return emptied;
