@@ -13,16 +13,23 @@
 //! | `faults/start.rs` | while a container is being started |
 //! | `faults/change.rs` | while what it has is being changed |
 //! | `faults/end.rs` | while it ends, while an agent starts, while the store erases |
+//! | `faults/shim.rs` | under containerd |
 #![allow(clippy::unwrap_used)] // a test may end where it stands
 
 #[path = "faults/change.rs"]
 mod change;
+#[path = "engines/containerd.rs"]
+mod containerd;
 #[path = "faults/control.rs"]
 mod control;
 #[path = "faults/end.rs"]
 mod end;
+#[path = "engines/image.rs"]
+mod image;
 #[path = "faults/scene.rs"]
 mod scene;
+#[path = "faults/shim.rs"]
+mod shim;
 #[path = "faults/start.rs"]
 mod start;
 mod testbed;
@@ -48,6 +55,7 @@ pub(crate) enum Victim {
     Hook,
     Runtime,
     Container,
+    Shim,
 }
 
 impl fmt::Display for Victim {
@@ -57,6 +65,7 @@ impl fmt::Display for Victim {
             Self::Hook => "hook",
             Self::Runtime => "runtime",
             Self::Container => "container",
+            Self::Shim => "shim",
         })
     }
 }
@@ -89,6 +98,7 @@ fn main() -> ExitCode {
         cases.extend(change::cases(runtime));
         cases.extend(end::cases(runtime));
     }
+    cases.extend(shim::cases());
     cases.retain(|case| filters.iter().all(|filter| case.name.contains(filter.as_str())));
     let start = Instant::now();
     let failed = run(&cases);

@@ -1,9 +1,11 @@
 //! Kills while what a running container has is being changed: of the agent, and of the container.
 
+use std::fs::File;
+
 use runsecrets::failpoint::Point;
 
-use crate::control::{go_on, kill_9};
-use crate::scene::{FileSystems, Scene, success};
+use crate::control::{go_on, kill_9, wait_for};
+use crate::scene::{FileSystems, Scene, in_container, success};
 use crate::testbed::Runtime;
 use crate::{Case, Victim};
 
@@ -195,7 +197,24 @@ pub(crate) fn cases(runtime: Runtime) -> Vec<Case> {
             }
         }
     }
+    let run = move || two_changes(runtime);
+    cases.push(Case::new(runtime, "two-changes", Point::ChangeStored, 1, Victim::Agent, run));
     cases
+}
+
+/// One change is stored, another is made meanwhile and done; the agent is killed, and the first is not forgotten.
+fn two_changes(runtime: Runtime) {
+    let mut scene = Scene::new(runtime, false);
+    let container = scene.start();
+    scene.control.arm_to_hold(Point::ChangeStored);
+    let first = scene.ask(&["secret", "update", "key", "-"], &scene.value("key", 2));
+    scene.control.wait(|| false);
+    scene.bed.cli_given(&["secret", "update", "other", "-"], scene.value("other", 2).as_bytes());
+    scene.kill_agent();
+    assert!(!success(first), "an answer of an agent that was killed");
+    scene.start_agent();
+    assert_eq!((scene.version("key"), scene.version("other")), (2, 2));
+    scene.runs_well(container);
 }
 
 fn case(runtime: Runtime, change: &Change, point: Point, nth: usize, victim: Victim) {
@@ -208,6 +227,7 @@ fn case(runtime: Runtime, change: &Change, point: Point, nth: usize, victim: Vic
     }
     scene.control.arm(point, nth);
     let before = scene.granted();
+    let open: Vec<File> = before.keys().map(|target| File::open(in_container(pid, target)).unwrap()).collect();
     let new_value = scene.value("key", 2);
     let asking = scene.ask(change.arguments, &new_value);
     // It may have its answer when the point is reached.
@@ -224,9 +244,15 @@ fn case(runtime: Runtime, change: &Change, point: Point, nth: usize, victim: Vic
             let after = scene.granted();
             let is_stored = !matches!(point, Point::ChangeAnnounced | Point::RecordWritten | Point::StoreApplied);
             assert!(after != before || !(acknowledged || is_stored), "the change is lost");
+            // What was revoked is gone also from where it is open.
+            for (target, file) in before.keys().zip(&open).filter(|(target, _)| !after.contains_key(*target)) {
+                wait_for(&format!("{target} is empty"), || file.metadata().unwrap().len() == 0);
+            }
+            drop(open);
             scene.runs_well(container);
         }
         _ => {
+            drop(open);
             let file_systems = FileSystems::of(pid);
             kill_9(pid);
             go_on(stopped);

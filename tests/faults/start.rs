@@ -65,7 +65,7 @@ fn case(runtime: Runtime, point: Point, nth: usize, victim: Victim) {
         Victim::Agent => scene.kill_agent(),
         Victim::Hook => hooks.into_iter().for_each(kill_9),
         Victim::Runtime => kill_9(starter),
-        Victim::Container => inits.iter().for_each(|pid| kill_9(*pid)),
+        Victim::Container | Victim::Shim => inits.iter().for_each(|pid| kill_9(*pid)),
     }
     go_on(stopped);
     if victim == Victim::Agent {
@@ -111,6 +111,6 @@ fn leaves_mount_points(point: Point, victim: Victim) -> bool {
                 | Point::DeliverPlaced
                 | Point::RecordWritten
         ),
-        Victim::Container => false,
+        Victim::Container | Victim::Shim => false,
     }
 }
