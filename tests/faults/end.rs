@@ -5,7 +5,7 @@ use std::process::{Child, Stdio};
 use runsecrets::failpoint::Point;
 
 use crate::control::{descendants, go_on, is_hook, is_running, kill_9, wait_for};
-use crate::scene::{FileSystems, Scene, success};
+use crate::scene::{FileSystems, Scene, seen, success};
 use crate::testbed::{Container, Runtime};
 use crate::{Case, Victim};
 
@@ -57,6 +57,8 @@ pub(crate) fn cases(runtime: Runtime) -> Vec<Case> {
         let run = move || resumed(runtime, point, true);
         cases.push(Case::new(runtime, "restart", point, 1, Victim::Container, run));
     }
+    let run = move || outlived(runtime);
+    cases.push(Case::new(runtime, "outlived", Point::ChangeAnnounced, 1, Victim::Agent, run));
     for point in ERASED {
         let run = move || erased(runtime, point);
         cases.push(Case::new(runtime, "erase", point, 1, Victim::Agent, run));
@@ -109,6 +111,34 @@ fn withdrawn(runtime: Runtime, point: Point, nth: usize, victim: Victim) {
     scene.may_leave_mount_points = true;
     scene.is_over(container, Some(file_systems));
     scene.can_start_again();
+}
+
+/// The container ends while there is no agent, but for a process that its first one had started: it keeps nothing.
+fn outlived(runtime: Runtime) {
+    let mut scene = Scene::new(runtime, false);
+    scene.bundle = scene.bundle.clone().sharing("pid").running(&["sh", "-c", "sleep 1000 & exec sleep 1000"]);
+    let container = scene.start();
+    let pid = container.pid();
+    let mut survivors = Vec::new();
+    wait_for("the second process is there", || {
+        survivors = descendants(pid);
+        !survivors.is_empty()
+    });
+    scene.control.arm(Point::ChangeAnnounced, 1);
+    let asking = scene.ask(&["secret", "update", "key", "-"], &scene.value("key", 2));
+    scene.control.wait(|| false);
+    scene.kill_agent();
+    success(asking);
+    let file_systems = FileSystems::of(pid);
+    kill_9(pid);
+    wait_for("the first process has ended", || !is_running(pid));
+    let survivor = survivors[0];
+    assert!(is_running(survivor) && seen(survivor).values().all(|value| value.contains(scene.canary.value())));
+    scene.start_agent();
+    assert!(seen(survivor).values().all(String::is_empty), "{:?}", seen(survivor));
+    scene.bed.holds_nothing();
+    kill_9(survivor);
+    scene.is_over(container, Some(file_systems));
 }
 
 /// One agent is killed, the next is killed while it takes over; the third finishes, and finds the container or not.

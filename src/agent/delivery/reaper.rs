@@ -14,7 +14,7 @@ use crate::failpoint::{Point, reach};
 use crate::sys::linux::pidfd::Process;
 
 use super::held::{Container, Held, Key, remember};
-use super::record::Record;
+use super::record::{Record, Survivor, survivors};
 use super::{Deliveries, DeliveryError};
 
 /// How many ends are taken at one time.
@@ -140,13 +140,14 @@ impl Deliveries {
         let records = self.records.read_all();
         reach(Point::ResumeRead);
         let (alive, ended): (Vec<_>, Vec<_>) = records.into_iter().partition(Record::is_alive);
-        ended.iter().for_each(|record| self.forget(record));
+        let survivors = survivors(&ended);
+        ended.iter().for_each(|record| self.forget(record, &survivors));
         for record in &alive {
             let Some((container, old)) = record.resume(&self.shares, self.clones_detached()) else {
                 if record.is_alive() {
                     tracing::error!(container = %record.key().id, "cannot be taken over from an earlier agent");
                 } else {
-                    self.forget(record);
+                    self.forget(record, &survivors);
                 }
                 continue;
             };
@@ -165,8 +166,10 @@ impl Deliveries {
         }
     }
 
-    /// Takes a container that has ended off the record.
-    fn forget(&self, record: &Record) {
+    /// Takes a container off the record that has ended while no agent was there.
+    fn forget(&self, record: &Record, survivors: &[Survivor]) {
+        let files = record.scrub_survivors(survivors);
+        tracing::info!(container = %record.key().id, files, "ended while no agent was there");
         remember(&mut self.held(), record.key(), record.made().to_vec());
         if let Err(error) = self.records.remove(record) {
             tracing::error!("{error}");

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::deliver::linux::{FileSystem, OldFile, PlannedFile, Unfinished, Writable, adopt};
+use crate::deliver::linux::{FileSystem, OldFile, PlannedFile, Unfinished, Writable, adopt, shown};
 use crate::failpoint::{Point, reach};
 use crate::model::Id;
 use crate::sys::linux::owner::Ownership;
@@ -83,6 +83,31 @@ impl Record {
         })
     }
 
+    /// Empties what those of `survivors` still show that have outlived this container's first process: they are no container
+    /// any more, and nobody else would. How many files.
+    ///
+    /// Those in namespaces that are not of the container's user any more are left alone.
+    pub(super) fn scrub_survivors(&self, survivors: &[Survivor]) -> usize {
+        let uid = self.delivery.uid;
+        let theirs = |process: &Process| {
+            uid == 0 || Ownership::of(process).is_ok_and(|it| it.user_namespace == uid && it.mount_namespace == uid)
+        };
+        let mut files = 0;
+        for (process, shown) in survivors {
+            if self.devices.iter().any(|own| shown.contains(own))
+                && theirs(process)
+                && let Ok(adopted) = adopt(process, &self.mounts, &self.devices, None)
+            {
+                let scrubbed = adopted.scrub();
+                files += scrubbed.files;
+                for failure in scrubbed.failures {
+                    tracing::error!(container = %self.delivery.id, "cannot scrub: {failure}");
+                }
+            }
+        }
+        files
+    }
+
     /// The container, if its very process is still alive, with as much of the writable side as it still shows, and what
     /// an agent that was killed has left there; `beneath` as in [`Unfinished`].
     ///
@@ -121,6 +146,23 @@ impl Record {
         };
         Some((container, old))
     }
+}
+
+/// A process, and which file systems of ours it shows.
+pub(super) type Survivor = (Process, Vec<FileSystem>);
+
+/// The processes that show what one of `ended` had: usually none, as they end with the first one of a pid namespace.
+pub(super) fn survivors(ended: &[Record]) -> Vec<Survivor> {
+    let file_systems: Vec<FileSystem> = ended.iter().flat_map(|record| record.devices.iter().copied()).collect();
+    if file_systems.is_empty() {
+        return Vec::new();
+    }
+    let processes = Process::all().into_iter().flatten();
+    let shown = processes.map(|process| {
+        let shown = shown(&process, &file_systems);
+        (process, shown)
+    });
+    shown.filter(|(_, shown)| !shown.is_empty()).collect()
 }
 
 /// Which containers a change is about.

@@ -113,6 +113,17 @@ impl Adopted {
     }
 }
 
+/// Which of `file_systems` may be mounted where `process` is, by the numbers of their devices.
+pub fn shown(process: &Process, file_systems: &[FileSystem]) -> Vec<FileSystem> {
+    let Ok(list) = process.mountinfo() else { return Vec::new() };
+    // Source: proc_pid_mountinfo(5).
+    let lines = io::BufRead::lines(io::BufReader::new(list)).map_while(Result::ok);
+    let mut numbers: Vec<String> = lines.filter_map(|line| Some(line.split(' ').nth(2)?.to_owned())).collect();
+    numbers.dedup();
+    let number = |it: &FileSystem| format!("{}:{}", libc::major(it.device), libc::minor(it.device));
+    file_systems.iter().filter(|it| numbers.contains(&number(it))).copied().collect()
+}
+
 /// Takes those of `mounts` that `process`'s mount namespace still shows and that are on one of `file_systems`, when what is
 /// `unfinished` has been put in order; none: the namespace is not ours to change.
 ///

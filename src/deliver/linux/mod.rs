@@ -33,7 +33,7 @@ mod stage;
 mod unfinished;
 mod writable;
 
-pub use adopt::{Adopted, FileSystem, adopt};
+pub use adopt::{Adopted, FileSystem, adopt, shown};
 pub use attach::{Attached, remove_mount_points};
 pub use existing::Existing;
 pub use fill::{Empty, Filled};
