@@ -120,35 +120,27 @@ pub fn reach(_point: Point) {}
 /// Tells whoever tests that this point is reached, and stops if told so.
 #[cfg(feature = "faults")]
 pub fn reach(point: Point) {
-    use std::sync::OnceLock;
+    use nix::sys::signal::{Signal, raise};
 
-    static TEST: OnceLock<Option<String>> = OnceLock::new();
-    let test = TEST.get_or_init(|| std::env::var(faults::VARIABLE).ok());
-    if test.as_ref().is_some_and(|test| faults::is_stopped(test, point)) {
-        let _ = nix::sys::signal::raise(nix::sys::signal::Signal::SIGSTOP);
+    static TEST: std::sync::OnceLock<Option<String>> = std::sync::OnceLock::new();
+    // Read once, and first of all: the hook clears its environment.
+    let test = TEST.get_or_init(|| std::env::var("RUNSECRETS_FAULT").ok());
+    // A test that is gone stops nothing.
+    if test.as_ref().is_some_and(|test| ask(test, point).is_ok_and(|answer| answer == *b"s")) {
+        let _ = raise(Signal::SIGSTOP);
     }
 }
 
+/// What the test at this socket answers.
 #[cfg(feature = "faults")]
-mod faults {
-    use std::io::{self, Read, Write};
+fn ask(test: &str, point: Point) -> std::io::Result<[u8; 1]> {
+    use std::io::{Read, Write};
     use std::os::linux::net::SocketAddrExt;
     use std::os::unix::net::{SocketAddr, UnixStream};
 
-    use super::Point;
-
-    pub(super) const VARIABLE: &str = "RUNSECRETS_FAULT";
-
-    /// Whether the test says so. One that is gone stops nothing.
-    pub(super) fn is_stopped(test: &str, point: Point) -> bool {
-        ask(test, point).is_ok_and(|answer| answer == *b"s")
-    }
-
-    fn ask(test: &str, point: Point) -> io::Result<[u8; 1]> {
-        let mut stream = UnixStream::connect_addr(&SocketAddr::from_abstract_name(test)?)?;
-        writeln!(stream, "{} {}", point.name(), std::process::id())?;
-        let mut answer = [0];
-        stream.read_exact(&mut answer)?;
-        Ok(answer)
-    }
+    let mut stream = UnixStream::connect_addr(&SocketAddr::from_abstract_name(test)?)?;
+    writeln!(stream, "{} {}", point.name(), std::process::id())?;
+    let mut answer = [0];
+    stream.read_exact(&mut answer)?;
+    Ok(answer)
 }

@@ -199,6 +199,10 @@ pub(crate) fn cases(runtime: Runtime) -> Vec<Case> {
     }
     let run = move || two_changes(runtime);
     cases.push(Case::new(runtime, "two-changes", Point::ChangeStored, 1, Victim::Agent, run));
+    for (point, nth) in [(Point::ChangePlaced, 1), (Point::ChangeTaken, 2), (Point::SwapBeneath, 2)] {
+        let run = move || two_containers(runtime, point, nth);
+        cases.push(Case::new(runtime, "two-containers", point, nth, Victim::Agent, run));
+    }
     cases
 }
 
@@ -215,6 +219,26 @@ fn two_changes(runtime: Runtime) {
     scene.start_agent();
     assert_eq!((scene.version("key"), scene.version("other")), (2, 2));
     scene.runs_well(container);
+}
+
+/// One container has the new value, the other has not.
+fn two_containers(runtime: Runtime, point: Point, nth: usize) {
+    let mut scene = Scene::new(runtime, false);
+    let (first, other) = (scene.start(), scene.start_another());
+    scene.control.arm(point, nth);
+    let asking = scene.ask(&["secret", "update", "key", "-"], &scene.value("key", 2));
+    scene.control.wait(|| false);
+    scene.kill_agent();
+    assert!(!success(asking), "an answer of an agent that was killed");
+    scene.start_agent();
+    assert_eq!(scene.version("key"), 2);
+    for container in [&first, &other] {
+        scene.has_what_is_granted(container);
+    }
+    other.kill();
+    scene.bed.eventually("its end is seen", || scene.listed().len() == 1);
+    other.delete();
+    scene.runs_well(first);
 }
 
 fn case(runtime: Runtime, change: &Change, point: Point, nth: usize, victim: Victim) {

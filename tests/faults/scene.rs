@@ -51,12 +51,7 @@ impl Scene {
         let control = Control::new();
         let agent = place.start_with(place.command().env(VARIABLE, &control.name));
         let bed = Bed { runtime, place, agent };
-        let mut bundle = bed.bundle("web");
-        for hooks in ["createRuntime", "poststop"] {
-            bundle.config["hooks"][hooks][0]["path"] = HOOK.into();
-            let environment = bundle.config["hooks"][hooks][0]["env"].as_array_mut().unwrap();
-            environment.push(format!("{VARIABLE}={}", control.name).into());
-        }
+        let bundle = bundle(&bed, &control);
         let before = bundle.listing();
         let scene = Self { bed, control, canary: Canary::new(), bundle, may_leave_mount_points: false, before };
         for name in ["key", "other"] {
@@ -73,13 +68,26 @@ impl Scene {
 
     /// The runtime at work, and the container to be.
     pub(crate) fn begin(&self) -> (Container, Child) {
+        self.begin_from(&self.bundle)
+    }
+
+    fn begin_from(&self, bundle: &Bundle) -> (Container, Child) {
         let id = format!("faults-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::SeqCst));
-        Container::begin(self.bed.runtime, &self.bed.runtime.path(), &self.bundle, &id)
+        Container::begin(self.bed.runtime, &self.bed.runtime.path(), bundle, &id)
     }
 
     /// A container that runs and has what it is granted.
     pub(crate) fn start(&self) -> Container {
-        let (container, mut runtime) = self.begin();
+        self.start_from(&self.bundle)
+    }
+
+    /// Another one, from a bundle of its own.
+    pub(crate) fn start_another(&self) -> Container {
+        self.start_from(&bundle(&self.bed, &self.control))
+    }
+
+    fn start_from(&self, bundle: &Bundle) -> Container {
+        let (container, mut runtime) = self.begin_from(bundle);
         assert!(runtime.wait().unwrap().success(), "{}{}", container.words_of_start(), self.bed.agent.log.text());
         let pid = container.pid();
         self.bed.eventually("the delivery is listed", || !self.listed().is_empty());
@@ -151,6 +159,22 @@ impl Scene {
     /// A container that runs, whatever was killed: it has what it is granted and nothing else, it can be given new values,
     /// and when it ends nothing is left.
     pub(crate) fn runs_well(&self, container: Container) {
+        let (pid, granted) = self.has_what_is_granted(&container);
+        if !granted.is_empty() {
+            for name in ["key", "other"] {
+                let value = self.value(name, self.version(name) + 1);
+                let said = self.bed.cli_given(&["secret", "update", name, "-"], value.as_bytes());
+                assert!(!said.contains("ailure"), "{said}");
+            }
+            assert_eq!(self.seen(pid), self.granted(), "the values after another rotation");
+            assert_eq!(mounts_of(pid), mounts_for(&granted), "the mounts after another rotation");
+            self.shows_nothing_else(pid, &granted);
+        }
+        self.ends_well(container, pid);
+    }
+
+    /// The container runs and has, soon, what the catalog says, all of it and nothing else; its process, and what that is.
+    pub(crate) fn has_what_is_granted(&self, container: &Container) -> (i32, Files) {
         let pid = container.pid();
         assert!(is_running(pid), "the container does not run");
         self.bed.eventually("the container is among those that hold secrets", || {
@@ -166,17 +190,7 @@ impl Scene {
             if mounts == mounts_for(&granted) { Ok(()) } else { Err(format!("{mounts:?}")) }
         });
         self.shows_nothing_else(pid, &granted);
-        if !granted.is_empty() {
-            for name in ["key", "other"] {
-                let value = self.value(name, self.version(name) + 1);
-                let said = self.bed.cli_given(&["secret", "update", name, "-"], value.as_bytes());
-                assert!(!said.contains("ailure"), "{said}");
-            }
-            assert_eq!(self.seen(pid), self.granted(), "the values after another rotation");
-            assert_eq!(mounts_of(pid), mounts_for(&granted), "the mounts after another rotation");
-            self.shows_nothing_else(pid, &granted);
-        }
-        self.ends_well(container, pid);
+        (pid, granted)
     }
 
     /// Its process ends: what was open is empty, the file systems are gone.
@@ -314,6 +328,17 @@ impl FileSystems {
             gone >= self.count
         });
     }
+}
+
+/// A bundle whose hooks can be stopped.
+fn bundle(bed: &Bed, control: &Control) -> Bundle {
+    let mut bundle = bed.bundle("web");
+    for hooks in ["createRuntime", "poststop"] {
+        bundle.config["hooks"][hooks][0]["path"] = HOOK.into();
+        let environment = bundle.config["hooks"][hooks][0]["env"].as_array_mut().unwrap();
+        environment.push(format!("{VARIABLE}={}", control.name).into());
+    }
+    bundle
 }
 
 /// Whether `path` is a place of ours in the root file system, with nothing in it.

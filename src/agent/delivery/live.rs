@@ -60,7 +60,7 @@ impl Deliveries {
 
     /// Finishes what an earlier agent had announced and not done.
     pub fn finish_announced(&self, catalog: &Catalog) {
-        for scope in self.records.announced() {
+        for scope in self.records.take_unfinished() {
             reach(Point::FinishBegun);
             tracing::info!("finishing a change that an earlier agent had begun");
             self.change(catalog, &scope);

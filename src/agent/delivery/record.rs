@@ -189,6 +189,8 @@ pub(super) struct Records {
     directory: PathBuf,
     /// The changes that are under way, as the file says.
     announced: Mutex<Vec<Scope>>,
+    /// Those of them that an earlier agent has left.
+    unfinished: Mutex<Vec<Scope>>,
 }
 
 impl Records {
@@ -199,8 +201,8 @@ impl Records {
         // What an agent left that was killed while it wrote.
         let _ = fs::remove_file(directory.with_file_name(ANNOUNCEMENT).with_extension("new"));
         let announced = fs::read(directory.with_file_name(ANNOUNCEMENT)).ok();
-        let announced = announced.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-        Ok(Self { directory, announced: Mutex::new(announced) })
+        let announced: Vec<Scope> = announced.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
+        Ok(Self { directory, unfinished: Mutex::new(announced.clone()), announced: Mutex::new(announced) })
     }
 
     /// Writes or replaces a record: whole or not at all.
@@ -226,9 +228,9 @@ impl Records {
         self.write_announced(&announced).inspect_err(|_| drop(announced.pop()))
     }
 
-    /// The changes that were announced and are not finished.
-    pub(super) fn announced(&self) -> Vec<Scope> {
-        self.announced.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The changes that an earlier agent had announced and not finished: once, for whoever finishes them.
+    pub(super) fn take_unfinished(&self) -> Vec<Scope> {
+        std::mem::take(&mut self.unfinished.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// A change that was announced is done.
