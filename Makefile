@@ -7,11 +7,15 @@ OUT      := $(or $(CARGO_TARGET_DIR),target)
 HOOK     := $(OUT)/$(HOST)/hook/runsecrets-hook
 # Root file systems of other releases, their packages, and what the tests said in them.
 MATRIX_DIR ?= $(OUT)/matrix
+# What `make windows` built: the programs, and what their tests need.
+WINDOWS_DIR ?= $(OUT)/windows/programs
+# The variable that tells cargo what to start a test with.
+RUNNER   := CARGO_TARGET_$(shell echo $(HOST) | tr a-z- A-Z_)_RUNNER
 # Static, so that no library path of anybody's is looked at; small, since it is started with every container.
 HOOKFLAGS := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs -C link-arg=-Wl,--no-eh-frame-hdr \
              -C link-arg=-Wl,-T,$(CURDIR)/packaging/hook.ld
 
-.PHONY: help build hook demo test test-faults test-matrix check bench fmt install deps
+.PHONY: help build hook demo test test-faults test-matrix test-windows check bench fmt install deps
 help:                ## list the verbs
 	@sed -n 's/^\([a-z-]*\):[^#]*## /  \1\t/p' Makefile
 build: hook          ## build the four programs
@@ -37,6 +41,12 @@ test-matrix: hook    ## run the end-to-end tests on the engines of Debian 12, 13
 	$(CARGO) test --locked --no-run --message-format=json-render-diagnostics > $(MATRIX_DIR)/programs.json
 	RUNSECRETS_TEST_HOOK=$(abspath $(HOOK)) MATRIX_DIR=$(abspath $(MATRIX_DIR)) PIP_NO_INDEX=1 PIP_FIND_LINKS=$(abspath $(MATRIX_DIR))/wheels \
 		MATRIX_PROGRAMS=$(abspath $(MATRIX_DIR))/programs.json $(CARGO) test --locked --test matrix
+test-windows:        ## run the programs for Windows on the Wine of Debian 12, and on that of Debian 13 (root)
+	.ci/deps mmdebstrap wine wine64
+	x86_64-w64-mingw32-gcc -shared -Wall -Werror -o $(WINDOWS_DIR)/bcryptprimitives.dll tests/windows/bcryptprimitives.c -ladvapi32
+	RUNSECRETS_WINE=8 RUNSECRETS_WINDOWS_PROGRAMS=$(abspath $(WINDOWS_DIR)) $(CARGO) test --locked --test windows
+	.ci/make-root trixie $(OUT)/wine/trixie $(OUT)/wine/packages busybox-static wine wine64
+	RUNSECRETS_WINE=10 RUNSECRETS_WINDOWS_PROGRAMS=$(abspath $(WINDOWS_DIR)) $(RUNNER)='.ci/enter-root --bind $(CURDIR) $(OUT)/wine/trixie' $(CARGO) test --locked --test windows
 check: hook          ## format, lints, documentation, licences and advisories
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings

@@ -16,7 +16,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use containerd::Containerd;
-use cri::{ContainerSpec, Cri, Pod, PodSpec, State};
+use cri::{APP, ContainerSpec, Cri, Pod, PodSpec, State};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use serde_json::{Value, json};
@@ -30,15 +30,6 @@ const SELECT: &str = "runsecrets-select";
 /// The same as no operator should have it: every annotation of a pod reaches the container.
 const WIDE: &str = "wide";
 const SECRET: &str = "/run/secrets/key";
-/// What every container of the tests is, but for its name.
-const APP: ContainerSpec<'static> = ContainerSpec {
-    name: "app",
-    image: image::IMAGE,
-    command: &["sleep", "1000"],
-    annotations: &[],
-    mounts: &[],
-    readonly_rootfs: false,
-};
 const CLAIM: [(&str, &str); 1] = [("io.runsecrets.service", "web")];
 const IN_SHOP: &str = "io.kubernetes.cri.sandbox-namespace=shop";
 const NAMED_APP: &str = "io.kubernetes.cri.container-name=app";

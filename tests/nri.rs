@@ -14,20 +14,11 @@ mod testbed;
 
 use std::os::unix::fs::PermissionsExt;
 
-use cri::ContainerSpec;
+use cri::{APP, ContainerSpec};
 use nix::sys::signal::Signal;
 use nri::{Able, SECRET, Scene};
 use testbed::{CLI, hook};
 
-/// What every container of the tests is, but for its name.
-const APP: ContainerSpec<'static> = ContainerSpec {
-    name: "app",
-    image: image::IMAGE,
-    command: &["sleep", "1000"],
-    annotations: &[],
-    mounts: &[],
-    readonly_rootfs: false,
-};
 const CLAIM: (&str, &str) = ("io.runsecrets.service", "web");
 
 /// A scene whose engine has NRI; none where it has none, once that has been shown: the plugin finds no socket, says what

@@ -138,6 +138,16 @@ pub(crate) struct ContainerSpec<'a> {
     pub(crate) readonly_rootfs: bool,
 }
 
+/// What every container of the tests is, but for what the test is about.
+pub(crate) const APP: ContainerSpec<'static> = ContainerSpec {
+    name: "app",
+    image: crate::image::IMAGE,
+    command: &["sleep", "1000"],
+    annotations: &[],
+    mounts: &[],
+    readonly_rootfs: false,
+};
+
 /// A pod that runs.
 pub(crate) struct Pod {
     cri: Cri,
