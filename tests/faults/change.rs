@@ -169,8 +169,28 @@ const SERVICE_REMOVE: Change = Change {
     ],
 };
 
-const CHANGES: [Change; 11] = [
+/// In a user namespace, whose mounts the agent reaches with other ids.
+const ROTATE_USERNS: Change = Change {
+    name: "rotate-userns",
+    points: &[(Point::ReplaceRenamed, 1), (Point::SwapBeneath, 1), (Point::SwapDone, 1), (Point::RotateRecorded, 1)],
+    ..ROTATE
+};
+const GRANT_USERNS: Change = Change {
+    name: "grant-userns",
+    points: &[(Point::GrantPlaced, 1), (Point::AttachMounted, 1), (Point::GrantAttached, 1)],
+    ..GRANT
+};
+const REVOKE_USERNS: Change = Change {
+    name: "revoke-userns",
+    points: &[(Point::RevokeEmptied, 1), (Point::RevokeUnlinked, 2), (Point::RevokeDetached, 1)],
+    ..REVOKE
+};
+
+const CHANGES: [Change; 14] = [
     ROTATE,
+    ROTATE_USERNS,
+    GRANT_USERNS,
+    REVOKE_USERNS,
     ROTATE_ADOPTED,
     GROUP,
     GROUP_ADOPTED,
@@ -243,6 +263,9 @@ fn two_containers(runtime: Runtime, point: Point, nth: usize) {
 
 fn case(runtime: Runtime, change: &Change, point: Point, nth: usize, victim: Victim) {
     let mut scene = Scene::new(runtime, change.generations);
+    if change.name.ends_with("-userns") {
+        scene.bundle = scene.bundle.clone().in_user_namespace();
+    }
     let container = scene.start();
     let pid = container.pid();
     if change.name.ends_with("-adopted") {

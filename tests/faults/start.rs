@@ -46,14 +46,25 @@ pub(crate) fn cases(runtime: Runtime) -> Vec<Case> {
     let mut cases = Vec::new();
     for (point, nth) in IN_AGENT.into_iter().chain(IN_HOOK) {
         for victim in VICTIMS {
-            cases.push(Case::new(runtime, "start", point, nth, victim, move || case(runtime, point, nth, victim)));
+            let run = move || case(runtime, false, point, nth, victim);
+            cases.push(Case::new(runtime, "start", point, nth, victim, run));
+        }
+    }
+    for point in [Point::DeliverRecorded, Point::DeliverSent, Point::HookEntered, Point::HookAttached, Point::HookTold]
+    {
+        for victim in VICTIMS {
+            let run = move || case(runtime, true, point, 1, victim);
+            cases.push(Case::new(runtime, "start-userns", point, 1, victim, run));
         }
     }
     cases
 }
 
-fn case(runtime: Runtime, point: Point, nth: usize, victim: Victim) {
+fn case(runtime: Runtime, in_user_namespace: bool, point: Point, nth: usize, victim: Victim) {
     let mut scene = Scene::new(runtime, false);
+    if in_user_namespace {
+        scene.bundle = scene.bundle.clone().in_user_namespace();
+    }
     scene.control.arm(point, nth);
     let (container, mut starting) = scene.begin();
     let starter = i32::try_from(starting.id()).unwrap();

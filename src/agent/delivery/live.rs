@@ -206,7 +206,7 @@ impl Deliveries {
         for (grant, file) in added {
             let opened = catalog.open_value(authorized, grant).map_err(DeliveryError::from);
             let added = opened.and_then(|(info, version, value)| {
-                let made = container.running(self).make_room_for(file, grant.target.as_str())?;
+                let made = container.running(self).make_room_to_add(file)?;
                 let begun = change.mount_for(file, &container.mounts).map(|(mount, _)| mount.clone());
                 if made || begun.is_some() {
                     container.begun = begun;

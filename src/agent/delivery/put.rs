@@ -33,7 +33,7 @@ impl Deliveries {
         for (index, grant, file) in singly {
             let opened = catalog.open_value(authorized, grant).map_err(DeliveryError::from);
             let done = opened.and_then(|(info, version, value)| {
-                if container.running(self).make_room_for(&file, grant.target.as_str())? {
+                if container.running(self).make_room_to_replace(&file, grant.target.as_str())? {
                     self.records.write(&Record::of(container))?;
                 }
                 let old = container.running(self).replace(&file, grant.target.as_str(), &value)?;

@@ -152,11 +152,17 @@ pub fn adopt(
     Ok(adopted)
 }
 
-fn take(root: &Dir, mount: &Mount, file_systems: &[FileSystem]) -> Option<OwnedFd> {
-    let mut place = root.again().ok()?;
-    for name in mount.at.split('/').filter(|component| !component.is_empty()) {
-        place = place.entry_at_hand(name).ok()?;
+/// Walks to `path` without asking any file system: the kernel has every place at hand on the way to a mount.
+pub(super) fn walk_at_hand(root: &Dir, path: &str) -> io::Result<Dir> {
+    let mut place = root.again()?;
+    for name in path.split('/').filter(|component| !component.is_empty()) {
+        place = place.entry_at_hand(name)?;
     }
+    Ok(place)
+}
+
+fn take(root: &Dir, mount: &Mount, file_systems: &[FileSystem]) -> Option<OwnedFd> {
+    let place = walk_at_hand(root, &mount.at).ok()?;
     if !is_on_one_of(file_systems, &place).ok()? {
         return None;
     }

@@ -28,7 +28,7 @@ const MORE_INODES: u64 = 64;
 
 impl Running<'_> {
     /// Gives `file`, which the container has at `target`, the bytes `value`. The old one is returned, for whoever has it
-    /// open still. [`Running::make_room_for`] comes before it.
+    /// open still. [`Running::make_room_to_replace`] comes before it.
     ///
     /// # Errors
     /// Any: then the container has the old value, whole.

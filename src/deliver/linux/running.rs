@@ -100,27 +100,34 @@ impl Running<'_> {
         Ok(Change { plan: planned, keep })
     }
 
-    /// Makes a second file system, if `file`, which is attached at `target` or is to be, needs one; whether it did. That has
-    /// to be on record before anything of it is attached: an agent that does not know it leaves alone what it shows.
+    /// Makes a second file system, if the new version of `file`, which is attached at `target`, needs one; whether it did.
+    /// That has to be on record before anything of it is attached: an agent leaves alone what it does not know.
     ///
     /// # Errors
     /// [`DeliverError::FileSystem`].
-    pub fn make_room_for(&mut self, file: &PlannedFile, target: &str) -> Result<bool, DeliverError> {
-        let is_attached = self.mounts.iter().any(|mount| mount.at == target) || !file.is_single();
-        let reachable = if is_attached {
-            let place = self.writable.place(&file.path, target).map_err(failed("find a file in RAM"))?;
-            !matches!(place, Place::Alone(_)) || self.writable.second().is_some()
-        } else {
-            self.writable.top_of(&file.path).is_some()
-        };
-        if !reachable {
+    pub fn make_room_to_replace(&mut self, file: &PlannedFile, target: &str) -> Result<bool, DeliverError> {
+        let place = self.writable.place(&file.path, target).map_err(failed("find a file in RAM"))?;
+        let needed = matches!(place, Place::Alone(_)) && self.writable.second().is_none();
+        if needed {
             self.make_second()?;
         }
-        Ok(!reachable)
+        Ok(needed)
+    }
+
+    /// The same for a `file` that the container has not yet.
+    ///
+    /// # Errors
+    /// [`DeliverError::FileSystem`].
+    pub fn make_room_to_add(&mut self, file: &PlannedFile) -> Result<bool, DeliverError> {
+        let needed = self.writable.top_of(&file.path).is_none();
+        if needed {
+            self.make_second()?;
+        }
+        Ok(needed)
     }
 
     /// Gives the container `file` of `change` at `target`, where it has nothing of ours, and attaches what that takes: what
-    /// [`Change::mount_for`] says has to be on record, and [`Running::make_room_for`] comes before it.
+    /// [`Change::mount_for`] says has to be on record, and [`Running::make_room_to_add`] comes before it.
     ///
     /// # Errors
     /// Any: then nothing is there.

@@ -8,8 +8,7 @@ use crate::sys::linux::mount::{clone_tree, detach, make_writable};
 use crate::sys::linux::path::Dir;
 use crate::wire::{Mount, MountKind};
 
-use super::adopt::{FileSystem, is_on_one_of};
-use super::attach::walk;
+use super::adopt::{FileSystem, is_on_one_of, walk_at_hand};
 use super::existing::Existing;
 
 /// What is on record of it.
@@ -33,12 +32,8 @@ pub(super) fn put_in_order(
     unfinished: &Unfinished<'_>,
 ) -> Vec<Dir> {
     let mut old = Vec::new();
-    let mut take_off = |mount: &Mount| {
-        let taken = take_off(root, mount, file_systems);
-        let is_ours = taken.is_ok();
-        old.extend(taken.ok().flatten());
-        is_ours
-    };
+    // One that is not ours, or not there, stays as it is.
+    let mut take_off = |mount: &Mount| old.extend(take_off(root, mount, file_systems).ok().flatten());
     let count = |mount: &Mount| existing.places().iter().filter(|at| **at == mount.at).count();
     for begun in unfinished.begun {
         for _ in 0..count(begun) {
@@ -56,8 +51,7 @@ pub(super) fn put_in_order(
 
 /// Takes the mount at `mount.at` off, if it is on one of `file_systems`; the single file that it showed.
 fn take_off(root: &Dir, mount: &Mount, file_systems: &[FileSystem]) -> io::Result<Option<Dir>> {
-    let failed = |_| io::Error::from(io::ErrorKind::NotFound);
-    let place = walk(root, &mount.at).map_err(failed)?;
+    let place = walk_at_hand(root, &mount.at)?;
     if !is_on_one_of(file_systems, &place)? {
         return Err(io::Error::from(io::ErrorKind::NotFound));
     }
@@ -70,6 +64,6 @@ fn take_off(root: &Dir, mount: &Mount, file_systems: &[FileSystem]) -> io::Resul
         }
     };
     let (parent, name) = mount.at.rsplit_once('/').unwrap_or(("", &mount.at));
-    detach(walk(root, parent).map_err(failed)?, name)?;
+    detach(walk_at_hand(root, parent)?, name)?;
     Ok(file)
 }
