@@ -55,9 +55,10 @@ check: hook          ## format, lints, documentation, licences and advisories
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing; cargo install --locked cargo-deny"; exit 1; }
 	$(CARGO) deny --locked --config .ci/deny.toml check
-bench: hook          ## container starts: no hook, a hook that exits, ours (root)
-	.ci/deps runc crun busybox-static
+bench: hook          ## what a container's start costs, and many at one time, beside Docker Swarm (root)
+	.ci/deps runc crun busybox-static docker.io util-linux
 	RUNSECRETS_TEST_HOOK=$(abspath $(HOOK)) $(CARGO) bench --locked --bench start
+	RUNSECRETS_TEST_HOOK=$(abspath $(HOOK)) $(CARGO) bench --locked --bench load
 fmt:                 ## format the code
 	$(CARGO) fmt
 deps:                ## install what the tests need from Debian's packages

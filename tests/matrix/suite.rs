@@ -40,6 +40,7 @@ pub(crate) const SUITES: &[Suite] = &[
     program("grants", "runc, crun"),
     program("groups", "runc, crun"),
     program("notices", "runc, crun"),
+    program("load", "runc, crun"),
     program("examples", "runc, crun"),
     program("demo", "runc"),
     program("podman", "podman"),

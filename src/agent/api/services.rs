@@ -180,7 +180,7 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
     let (service, outcomes) = api
         .blocking(move |catalog| {
             let scope = Scope::Service(catalog.service(&reference)?.id);
-            changed(&deliveries, catalog, live.then_some(&scope), || {
+            changed(&deliveries, catalog, live.then_some(scope), || {
                 catalog.update_service(&reference, index, &change, now())
             })
         })
@@ -198,7 +198,7 @@ pub(super) async fn remove(api: &Api, reference: &str, call: Call) -> Result<Ans
     let (service, _) = api
         .blocking(move |catalog| {
             let scope = Scope::Service(catalog.service(&reference)?.id);
-            changed(&deliveries, catalog, live.then_some(&scope), || catalog.remove_service(&reference))
+            changed(&deliveries, catalog, live.then_some(scope), || catalog.remove_service(&reference))
         })
         .await?;
     note(api, "remove", call.peer, &service).await;

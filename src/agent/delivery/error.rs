@@ -67,6 +67,11 @@ pub enum DeliveryError {
         /// How much that is.
         limits: UserLimits,
     },
+    /// The agent has no descriptors for more containers.
+    Descriptors {
+        /// How many it may have.
+        limit: u64,
+    },
     /// A user's hook is in a user namespace that has no place for its container's root.
     HookElsewhere {
         /// Who it is.
@@ -138,6 +143,10 @@ impl fmt::Display for DeliveryError {
                 f,
                 "uid {uid} may have secrets in {} containers and {} bytes of RAM at one time; stop one, or raise rootless.containers or rootless.bytes in the configuration",
                 limits.containers, limits.bytes
+            ),
+            Self::Descriptors { limit } => write!(
+                f,
+                "the agent may have {limit} files open, which is not enough for one more container; stop one, or raise LimitNOFILE= of runsecrets-agent.service and restart it"
             ),
             Self::HookElsewhere { uid } => write!(
                 f,

@@ -4,6 +4,7 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::agent::catalog::Catalog;
 use crate::agent::clock;
@@ -81,6 +82,7 @@ impl Deliveries {
             return Err(DeliveryError::Protocol(request.protocol));
         }
         let (process, started) = self.identify(fds)?;
+        self.descriptors.check(&process)?;
         let (pid, peer) = (process.pid(), &asker.peer);
         let maps = IdMaps::of(&process)?;
         let whose = asker.whose(&process, &maps)?;
@@ -135,7 +137,7 @@ impl Deliveries {
         };
         let container = Container {
             delivery,
-            process,
+            process: Arc::new(process),
             started,
             devices: vec![filled.file_system],
             files: plan.files,
@@ -336,7 +338,7 @@ impl Filling<'_> {
         }
     }
 
-    fn process(&self) -> Result<&Process, DeliveryError> {
+    fn process(&self) -> Result<&Arc<Process>, DeliveryError> {
         self.container.as_ref().map(|container| &container.process).ok_or(DeliveryError::OutOfTurn)
     }
 

@@ -50,7 +50,8 @@ pub(super) enum Held {
 /// A container that holds secrets.
 pub(super) struct Container {
     pub(super) delivery: Delivery,
-    pub(super) process: Process,
+    /// The reaper has it as well.
+    pub(super) process: Arc<Process>,
     /// With the pid, a name that no other process ever has.
     pub(super) started: u64,
     pub(super) writable: Writable,
@@ -175,9 +176,13 @@ impl Deliveries {
     }
 
     /// Takes the container of `key` to change what it holds; to be put back by [`Reservation::fill`]. None where it holds
-    /// nothing, or a hook is still at work on it: then that delivery looks for newer versions when it ends.
+    /// nothing, or a hook is still at work on it: then that delivery looks for newer versions when it ends. One change waits
+    /// for another, however long that takes: what each puts there is current when it has its turn, so versions arrive in
+    /// their order.
     pub(super) fn take_to_change(&self, key: &Key) -> Option<(Box<Container>, Reservation<'_>)> {
-        let mut held = self.settled(key);
+        let changing = |held: &mut HashMap<Key, Held>| matches!(held.get(key), Some(Held::Changing(_)));
+        let held = self.settled(key);
+        let mut held = self.changed.wait_while(held, changing).unwrap_or_else(PoisonError::into_inner);
         let Some(Held::Holding(container)) = held.get(key) else { return None };
         let changing = Held::Changing(Box::new(container.delivery.clone()));
         let Some(Held::Holding(container)) = held.insert(key.clone(), changing) else { return None };

@@ -1,7 +1,9 @@
 //! Changes to containers that run: new versions, new grants, revocations. Each file changes whole, at once, while the
 //! container reads; what could not be changed is said, and the rest goes on.
 
-use std::sync::PoisonError;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::Builder;
 
 use serde::Serialize;
 
@@ -15,8 +17,11 @@ use crate::policy::{Authorized, Refusal, renew};
 
 use super::held::{Container, Held, Key};
 use super::put::delivered;
-use super::record::{Record, Scope};
+use super::record::{Announced, Record, Scope};
 use super::{Delivered, Deliveries, DeliveryError, Notified};
+
+/// How many containers are changed at one time.
+const AT_ONCE: usize = 8;
 
 /// What became of one secret in one container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -39,31 +44,56 @@ impl Deliveries {
     ///
     /// # Errors
     /// [`DeliveryError::Record`]; nothing may be changed then.
-    pub fn announce(&self, scope: &Scope) -> Result<(), DeliveryError> {
+    pub fn announce(&self, scope: Scope) -> Result<Announced, DeliveryError> {
         self.records.announce(scope)
     }
 
-    /// Brings every container that `scope` is about up to what the catalog says; returns when each has been, or has failed.
-    pub fn change(&self, catalog: &Catalog, scope: &Scope) -> Vec<Outcome> {
+    /// Brings every container that the announced change is about up to what the catalog says; returns when each has been, or
+    /// has failed.
+    pub fn change(&self, catalog: &Catalog, announced: &Announced) -> Vec<Outcome> {
+        let scope = &announced.scope;
         let concerned = |held: &Held| match held.delivery() {
             Some(delivery) => scope.concerns(delivery),
             None => matches!(held, Held::UnderWay),
         };
         let keys: Vec<Key> =
             self.held().iter().filter(|(_, held)| concerned(held)).map(|(key, _)| key.clone()).collect();
-        let outcomes = keys.iter().flat_map(|key| self.change_container(catalog, key, scope)).collect();
+        let outcomes = self.change_all(catalog, &keys, scope);
         reach(Point::ChangeDone);
-        self.records.forget_announcement(scope);
+        self.records.forget(announced);
         reach(Point::ChangeForgotten);
         outcomes
     }
 
+    /// Changes the containers `keys`, a few at one time: each waits for the kernel more than it computes. One that keeps its
+    /// thread waiting does not keep the others.
+    fn change_all(&self, catalog: &Catalog, keys: &[Key], scope: &Scope) -> Vec<Outcome> {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut outcomes = Vec::new();
+            while let Some(key) = keys.get(next.fetch_add(1, Ordering::Relaxed)) {
+                outcomes.extend(self.change_container(catalog, key, scope));
+            }
+            outcomes
+        };
+        std::thread::scope(|threads| {
+            let start = || Builder::new().name("change".to_owned()).spawn_scoped(threads, work).ok();
+            // This one works as well; where no other can be started, alone.
+            let others: Vec<_> = (1..keys.len().min(AT_ONCE)).map_while(|_| start()).collect();
+            let mut outcomes = work();
+            for other in others {
+                outcomes.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            }
+            outcomes
+        })
+    }
+
     /// Finishes what an earlier agent had announced and not done.
     pub fn finish_announced(&self, catalog: &Catalog) {
-        for scope in self.records.take_unfinished() {
+        for announced in self.records.left() {
             reach(Point::FinishBegun);
             tracing::info!("finishing a change that an earlier agent had begun");
-            self.change(catalog, &scope);
+            self.change(catalog, &announced);
         }
     }
 
@@ -81,7 +111,6 @@ impl Deliveries {
     }
 
     fn change_container(&self, catalog: &Catalog, key: &Key, scope: &Scope) -> Vec<Outcome> {
-        let _turn = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
         let Some((mut container, place)) = self.take_to_change(key) else { return Vec::new() };
         reach(Point::ChangeTaken);
         let outcomes = match scope {
@@ -101,13 +130,14 @@ impl Deliveries {
                 outcomes
             }
         };
-        if outcomes.iter().any(|outcome| outcome.failure.is_none()) {
-            self.notify(catalog, &mut container);
-        }
+        let told = outcomes.iter().any(|outcome| outcome.failure.is_none()) && self.notify(catalog, &mut container);
         reach(Point::ChangeMade);
         let (pid, started) = (container.process.pid(), container.started);
         let record = place.fill(*container);
-        self.note(key, &record);
+        // What succeeded is on record already, step by step.
+        if told || outcomes.iter().any(|outcome| outcome.failure.is_some()) {
+            self.note(key, &record);
+        }
         reach(Point::ChangePlaced);
         self.reap_if_ended(key, pid, started);
         for Outcome { container, target, action, failure } in &outcomes {
@@ -125,10 +155,10 @@ impl Deliveries {
         outcomes
     }
 
-    /// Tells the container's first process that its secrets have changed, if its service asks for that.
-    fn notify(&self, catalog: &Catalog, container: &mut Container) {
+    /// Tells the container's first process that its secrets have changed, if its service asks for that; whether it does.
+    fn notify(&self, catalog: &Catalog, container: &mut Container) -> bool {
         let service = catalog.service(container.delivery.service_id.as_str()).ok();
-        let Some(signal) = service.and_then(|service| service.notify) else { return };
+        let Some(signal) = service.and_then(|service| service.notify) else { return false };
         let number: nix::Result<nix::sys::signal::Signal> = signal.name().parse();
         let sent = number.map_err(std::io::Error::from).and_then(|number| container.process.send(number));
         let failure = sent.err().map(|error| error.to_string());
@@ -140,6 +170,7 @@ impl Deliveries {
         let outcome = failure.as_deref().unwrap_or("sent");
         self.emit("notify", id, container.delivery.uid, &[("signal", signal.name()), ("outcome", outcome)]);
         container.delivery.notified = Some(Notified { signal, at: clock::now(), failure });
+        true
     }
 
     /// Gives `container` the current versions of the secrets `ids`, wherever it has them and is still granted them.
@@ -264,7 +295,8 @@ impl Deliveries {
     /// What the container's service is now.
     fn renewed(&self, catalog: &Catalog, container: &Container) -> Result<Authorized, DeliveryError> {
         let held = &container.delivery;
-        let known = catalog.services().into_iter().find(|service| service.id == held.service_id);
+        // By its id: what else the catalog would take for one (a name, a prefix) is another service.
+        let known = catalog.service(held.service_id.as_str()).ok().filter(|service| service.id == held.service_id);
         let service = known.ok_or_else(|| CatalogError::NotFound {
             sort: crate::agent::catalog::Sort::Service,
             reference: held.service.to_string(),

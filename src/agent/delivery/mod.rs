@@ -4,6 +4,7 @@
 //! | file | what |
 //! |---|---|
 //! | `exchange` | a hook connection, from request to record |
+//! | `descriptors` | how many containers the agent's descriptors are enough for |
 //! | `environment` | what a service wants in a container's environment, for the wrapper |
 //! | `identity` | which service a container is, where it does not say |
 //! | `selectors` | which service an engine's annotations make of it |
@@ -17,6 +18,7 @@
 //! | `users` | containers of other users than root: whose they are, and their part of the room |
 //! | `error` | refusals, in words for the operator |
 
+mod descriptors;
 mod environment;
 mod error;
 mod exchange;
@@ -45,13 +47,14 @@ use crate::sys::linux::pidfd::MountNamespace;
 use super::autolock::Autolock;
 use super::docker::Docker;
 use super::events::Events;
+use descriptors::Descriptors;
 pub use error::DeliveryError;
 use gone::Lingering;
 use held::{Held, Key};
 pub use live::Outcome;
 use reaper::Reaper;
 use record::Records;
-pub use record::Scope;
+pub use record::{Announced, Scope};
 pub use selectors::{PatternError, check as check_selectors};
 use superseded::Superseded;
 use users::Shares;
@@ -145,8 +148,7 @@ pub struct Deliveries {
     changed: Condvar,
     reaper: Reaper,
     superseded: Superseded,
-    /// Whoever replaces files: one at a time, so that versions arrive in their order.
-    replacing: Mutex<()>,
+    descriptors: Descriptors,
     own_namespace: MountNamespace,
     docker: Docker,
 }
@@ -168,6 +170,7 @@ impl Deliveries {
         let stage = Stage::probe(medium, &stage_dir)?;
         let own_namespace = MountNamespace::own().map_err(|cause| DeliveryError::OwnNamespace { cause })?;
         let records = Records::open(run_dir)?;
+        let descriptors = Descriptors::of_this_process()?;
         tracing::info!(filesystem = %medium.protection(), detached_clones = matches!(stage, Stage::Detached), "delivery is ready");
         let deliveries = Arc::new(Self {
             lock,
@@ -182,8 +185,8 @@ impl Deliveries {
             held: Mutex::default(),
             changed: Condvar::new(),
             reaper: Reaper::new()?,
-            superseded: Superseded::start()?,
-            replacing: Mutex::default(),
+            superseded: Superseded::start(descriptors.for_superseded())?,
+            descriptors,
             own_namespace,
             docker: settings.docker.clone(),
         });

@@ -2,7 +2,6 @@
 //! for all of them.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
@@ -33,7 +32,7 @@ pub(super) struct Reaper {
 #[derive(Debug, Default)]
 struct Watched {
     last: u64,
-    processes: HashMap<u64, (Key, OwnedFd, i32, u64)>,
+    processes: HashMap<u64, (Key, Arc<Process>, u64)>,
 }
 
 impl Reaper {
@@ -43,14 +42,13 @@ impl Reaper {
     }
 
     /// Waits for the end of `process`, the first of the container `key`.
-    pub(super) fn watch(&self, key: &Key, process: &Process, started: u64) -> Result<(), DeliveryError> {
-        let fd = process.as_fd().try_clone_to_owned().map_err(DeliveryError::Init)?;
+    pub(super) fn watch(&self, key: &Key, process: &Arc<Process>, started: u64) -> Result<(), DeliveryError> {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         watched.last += 1;
         let event = EpollEvent::new(EpollFlags::EPOLLIN, watched.last);
-        self.epoll.add(&fd, event).map_err(|error| DeliveryError::Init(error.into()))?;
+        self.epoll.add(process, event).map_err(|error| DeliveryError::Init(error.into()))?;
         let number = watched.last;
-        watched.processes.insert(number, (key.clone(), fd, process.pid(), started));
+        watched.processes.insert(number, (key.clone(), Arc::clone(process), started));
         Ok(())
     }
 
@@ -67,10 +65,10 @@ impl Reaper {
         };
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let take = |event: &EpollEvent| {
-            let (key, fd, pid, started) = watched.processes.remove(&event.data())?;
+            let (key, process, started) = watched.processes.remove(&event.data())?;
             // Closing a descriptor does not take it out of the set while a copy of it is open.
-            let _ = self.epoll.delete(&fd);
-            Some((key, pid, started))
+            let _ = self.epoll.delete(&process);
+            Some((key, process.pid(), started))
         };
         events[..count].iter().filter_map(take).collect()
     }

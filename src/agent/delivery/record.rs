@@ -4,6 +4,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
@@ -21,8 +22,8 @@ use super::{Delivery, DeliveryError};
 
 /// The directory in the run directory.
 const DIRECTORY: &str = "containers";
-/// The file beside it that says which changes are under way.
-const ANNOUNCEMENT: &str = "change.json";
+/// Files beside it, `change-N.json`, say which changes are under way.
+const ANNOUNCEMENT: &str = "change-";
 /// The most bytes of one record.
 const MAX_RECORD: u64 = 4 * 1024 * 1024;
 
@@ -132,7 +133,7 @@ impl Record {
         let share = shares.take(uid, self.bytes).ok().flatten();
         let container = Container {
             delivery: self.delivery.clone(),
-            process,
+            process: Arc::new(process),
             started: self.started,
             writable: Writable::adopted(adopted),
             devices: self.devices.clone(),
@@ -183,14 +184,21 @@ impl Scope {
     }
 }
 
+/// A change that is on record and not finished; there may be several at one time.
+#[derive(Debug)]
+pub struct Announced {
+    pub(super) scope: Scope,
+    path: PathBuf,
+}
+
 /// The directory of records.
 #[derive(Debug)]
 pub(super) struct Records {
     directory: PathBuf,
-    /// The changes that are under way, as the file says.
-    announced: Mutex<Vec<Scope>>,
-    /// Those of them that an earlier agent has left.
-    unfinished: Mutex<Vec<Scope>>,
+    /// What an earlier agent had announced and not finished.
+    left: Mutex<Vec<Announced>>,
+    /// The number of the next announcement: above those that are left.
+    next: AtomicU64,
 }
 
 impl Records {
@@ -198,11 +206,22 @@ impl Records {
     pub(super) fn open(run_dir: &Path) -> Result<Self, DeliveryError> {
         let directory = run_dir.join(DIRECTORY);
         make_private_dir(&directory)?;
-        // What an agent left that was killed while it wrote.
-        let _ = fs::remove_file(directory.with_file_name(ANNOUNCEMENT).with_extension("new"));
-        let announced = fs::read(directory.with_file_name(ANNOUNCEMENT)).ok();
-        let announced: Vec<Scope> = announced.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default();
-        Ok(Self { directory, unfinished: Mutex::new(announced.clone()), announced: Mutex::new(announced) })
+        let (mut left, mut next) = (Vec::new(), 0);
+        for path in fs::read_dir(run_dir).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
+            let Some(number) = announcement(&path) else {
+                // What an agent left that was killed while it wrote.
+                if announcement(&path.with_extension("json")).is_some() {
+                    let _ = fs::remove_file(&path);
+                }
+                continue;
+            };
+            next = next.max(number + 1);
+            match fs::read(&path).map(|text| serde_json::from_slice(&text)) {
+                Ok(Ok(scope)) => left.push(Announced { scope, path }),
+                _ => drop(fs::remove_file(&path)),
+            }
+        }
+        Ok(Self { directory, left: Mutex::new(left), next: AtomicU64::new(next) })
     }
 
     /// Writes or replaces a record: whole or not at all.
@@ -221,38 +240,29 @@ impl Records {
         }
     }
 
-    /// Writes down which change is about to be made, beside those that are under way.
-    pub(super) fn announce(&self, scope: &Scope) -> Result<(), DeliveryError> {
-        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
-        announced.push(scope.clone());
-        self.write_announced(&announced).inspect_err(|_| drop(announced.pop()))
-    }
-
-    /// The changes that an earlier agent had announced and not finished: once, for whoever finishes them.
-    pub(super) fn take_unfinished(&self) -> Vec<Scope> {
-        std::mem::take(&mut self.unfinished.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// A change that was announced is done.
-    pub(super) fn forget_announcement(&self, scope: &Scope) {
-        let mut announced = self.announced.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(at) = announced.iter().position(|other| other == scope) else { return };
-        announced.remove(at);
-        if let Err(error) = self.write_announced(&announced) {
-            tracing::error!("{error}");
+    /// Writes down which change is about to be made.
+    pub(super) fn announce(&self, scope: Scope) -> Result<Announced, DeliveryError> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let path = self.directory.with_file_name(format!("{ANNOUNCEMENT}{number}.json"));
+        let text = serde_json::to_vec(&scope).map_err(io::Error::other);
+        match text.and_then(|text| replace(&path, &text)) {
+            Ok(()) => Ok(Announced { scope, path }),
+            Err(cause) => Err(DeliveryError::Record { path, cause }),
         }
     }
 
-    fn write_announced(&self, announced: &[Scope]) -> Result<(), DeliveryError> {
-        let path = self.directory.with_file_name(ANNOUNCEMENT);
-        let written = match announced {
-            [] => match fs::remove_file(&path) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-                _ => Ok(()),
-            },
-            _ => serde_json::to_vec(announced).map_err(io::Error::other).and_then(|text| replace(&path, &text)),
-        };
-        written.map_err(|cause| DeliveryError::Record { path, cause })
+    /// The changes that an earlier agent announced and did not finish; each is handed out once.
+    pub(super) fn left(&self) -> Vec<Announced> {
+        std::mem::take(&mut self.left.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The change that was announced is done.
+    pub(super) fn forget(&self, announced: &Announced) {
+        if let Err(error) = fs::remove_file(&announced.path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::error!(%error, "cannot remove {}", announced.path.display());
+        }
     }
 
     /// Every record; what is none, or was not finished, is removed.
@@ -285,6 +295,11 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write().inspect_err(|_| drop(fs::remove_file(&fresh)))?;
     reach(Point::RecordReplaced);
     Ok(())
+}
+
+/// The number of the announcement that `path` is.
+fn announcement(path: &Path) -> Option<u64> {
+    path.file_name()?.to_str()?.strip_prefix(ANNOUNCEMENT)?.strip_suffix(".json")?.parse().ok()
 }
 
 fn read(path: &Path) -> io::Result<Record> {
