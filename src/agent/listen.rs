@@ -1,14 +1,19 @@
 //! Accepting connections: who may come in, how many at one time, and how they are let go at the end. No peer that is
 //! refused gets a byte read, and no failure to accept ends the agent or makes it spin.
 
+use std::fs::File;
 use std::io;
+use std::os::unix::net::UnixListener as StdListener;
 use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{UnixListener, UnixStream};
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::watch::Receiver;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tracing::{debug, warn};
@@ -53,9 +58,27 @@ impl Admission {
 pub struct Door {
     name: &'static str,
     listener: UnixListener,
+    /// Others in the place of `listener`, when its name has gone.
+    replacements: UnboundedReceiver<UnixListener>,
     admission: Admission,
     places: Arc<Semaphore>,
     all_places: usize,
+}
+
+/// What makes a door serve another listener in the place of its own.
+#[derive(Clone)]
+pub struct Replacer(UnboundedSender<UnixListener>, Handle);
+
+impl Replacer {
+    /// Has the door serve `listener`. A door that is closed by now serves nothing.
+    ///
+    /// # Errors
+    /// Those of epoll_ctl(2).
+    pub fn replace(&self, listener: StdListener) -> io::Result<()> {
+        let _entered = self.1.enter();
+        let _ = self.0.send(UnixListener::from_std(listener)?);
+        Ok(())
+    }
 }
 
 /// Writes at most one line in [`QUIET`] and counts the others.
@@ -77,24 +100,66 @@ impl Throttle {
     }
 }
 
+/// A descriptor that is kept for the time when there are no others: with it one connection more can be taken, and told why
+/// it is let go.
+struct Reserve(Option<File>);
+
+impl Reserve {
+    /// What a peer is told.
+    const WORDS: &str = "the agent has too many open files to answer; wait, or raise its limit (LimitNOFILE=)";
+
+    fn new() -> Self {
+        Self(File::open("/dev/null").ok())
+    }
+
+    /// Gives it up for as long as `work` takes.
+    fn lend<T>(&mut self, work: impl FnOnce() -> T) -> T {
+        self.0 = None;
+        let done = work();
+        *self = Self::new();
+        done
+    }
+
+    /// Whether `error` says that there are no descriptors left, of this process or of the machine.
+    fn helps(error: &io::Error) -> bool {
+        matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE))
+    }
+}
+
+/// The answer to a request that is not read.
+fn turn_away(stream: &UnixStream) {
+    let body = serde_json::json!({"message": Reserve::WORDS}).to_string();
+    let head = "HTTP/1.1 503 Service Unavailable\r\nContent-Type: application/json\r\nConnection: close";
+    // A peer that takes nothing has gone.
+    let _ = stream.try_write(format!("{head}\r\nContent-Length: {}\r\n\r\n{body}", body.len()).as_bytes());
+}
+
 impl Door {
-    /// A door called `name` in the log.
-    pub fn new(name: &'static str, listener: UnixListener, admission: Admission, places: usize) -> Self {
-        Self { name, listener, admission, places: Arc::new(Semaphore::new(places)), all_places: places }
+    /// A door called `name` in the log, and what replaces its listener. Within a runtime only.
+    pub fn new(name: &'static str, listener: UnixListener, admission: Admission, places: usize) -> (Self, Replacer) {
+        let (sender, replacements) = unbounded_channel();
+        let all = Arc::new(Semaphore::new(places));
+        let door = Self { name, listener, replacements, admission, places: all, all_places: places };
+        (door, Replacer(sender, Handle::current()))
     }
 
     /// Accepts until `stop`, gives each connection that may come in to `serve`, then waits for the last of them to end,
     /// but not longer than `patience`. `serve` must return at once.
     pub async fn keep(
-        self,
+        mut self,
         mut stop: Receiver<bool>,
         patience: Duration,
         mut serve: impl FnMut(UnixStream, Peer, OwnedSemaphorePermit),
     ) {
         let (mut refused, mut full, mut failed) = (Throttle::default(), Throttle::default(), Throttle::default());
+        let mut reserve = Reserve::new();
         loop {
             let accepted = tokio::select! {
                 _ = stop.wait_for(|stop| *stop) => break,
+                Some(listener) = self.replacements.recv() => {
+                    self.listener = listener;
+                    continue;
+                }
                 accepted = self.listener.accept() => accepted.map(|(stream, _)| stream),
             };
             let stream = match accepted {
@@ -104,6 +169,14 @@ impl Door {
                 Err(error) => {
                     if let Some(unsaid) = failed.due() {
                         warn!(socket = self.name, %error, unsaid, "cannot accept a connection");
+                    }
+                    if Reserve::helps(&error) {
+                        reserve.lend(|| {
+                            let mut context = Context::from_waker(Waker::noop());
+                            if let Poll::Ready(Ok((stream, _))) = self.listener.poll_accept(&mut context) {
+                                turn_away(&stream);
+                            }
+                        });
                     }
                     tokio::time::sleep(BACK_OFF).await;
                     continue;

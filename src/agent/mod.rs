@@ -25,6 +25,7 @@ pub mod patient;
 pub mod protected;
 pub mod rootkey;
 pub mod sockets;
+pub mod standing;
 pub mod start;
 pub mod user_hooks;
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::deliver::linux::{Attached, Existing, look_up};
 use crate::failpoint::{Point, reach};
@@ -14,7 +14,7 @@ use crate::sys::linux::pidfd::{MountNamespace, Process};
 use crate::wire::{AgentReply, Deliver, HookRequest, Layout, PROTOCOL, Surroundings};
 
 use super::agent::Agent;
-use super::arguments::Arguments;
+use super::arguments::{Arguments, Stage};
 use super::bundle::{read_config, read_state, rootfs};
 use super::claim::{claim, is_sandbox};
 use super::error::HookError;
@@ -50,8 +50,13 @@ pub(super) fn deliver(arguments: &Arguments) -> Result<(), HookError> {
     trace.step("claim");
     reach(Point::HookClaimed);
 
-    enter(&agent, &init, &rootfs(bundle, &config)?)
-        .and_then(|rootfs| attach(&agent, &rootfs, &mut trace))
+    let (rootfs, existing) = match arguments.stage {
+        // It has gone to its root already, and what it shows as /proc is nothing to rely on.
+        Stage::Restored => (PathBuf::from("/"), Some(Existing::of(&init)?)),
+        _ => (rootfs(bundle, &config)?, None),
+    };
+    enter(&agent, &init, &rootfs)
+        .and_then(|rootfs| attach(&agent, &rootfs, existing, &mut trace))
         .inspect_err(|error| agent.lament(error))
 }
 
@@ -84,8 +89,8 @@ fn enter_namespaces(init: &Process) -> io::Result<()> {
 }
 
 /// Asks for the mounts of a claim that has been made, and attaches them. In the container's mount namespace.
-fn attach(agent: &Agent, rootfs: &Dir, trace: &mut Trace) -> Result<(), HookError> {
-    let existing = Existing::below(rootfs)?;
+fn attach(agent: &Agent, rootfs: &Dir, existing: Option<Existing>, trace: &mut Trace) -> Result<(), HookError> {
+    let existing = existing.map_or_else(|| Existing::below(rootfs), Ok)?;
     let layout = existing.layout(rootfs)?;
     trace.step("enter");
     reach(Point::HookEntered);

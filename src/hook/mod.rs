@@ -11,6 +11,8 @@
 //! 6. looks at what is mounted, and asks the agent for the service's mounts;
 //! 7. attaches them and tells the agent so; undoes everything if it cannot.
 //!
+//! `restored`, after the runtime has restored the container from a checkpoint: the same.
+//!
 //! `poststop`
 //! 1. tells the agent that the container has stopped;
 //! 2. removes the mount points that were made for it;
@@ -56,7 +58,7 @@ pub fn main() -> u8 {
             let _ = writeln!(std::io::stdout(), "runsecrets-hook {}", env!("CARGO_PKG_VERSION"));
             DONE
         }
-        Stage::Deliver => match deliver::deliver(&arguments) {
+        Stage::Deliver | Stage::Restored => match deliver::deliver(&arguments) {
             Ok(()) => DONE,
             Err(error) => report(&error),
         },

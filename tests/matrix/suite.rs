@@ -40,6 +40,8 @@ pub(crate) const SUITES: &[Suite] = &[
     program("grants", "runc, crun"),
     program("groups", "runc, crun"),
     program("notices", "runc, crun"),
+    program("checkpoint", "runc, crun"),
+    program("world_faults", "runc, crun"),
     program("load", "runc, crun"),
     program("examples", "runc, crun"),
     program("demo", "runc"),

@@ -126,6 +126,17 @@ impl Container {
         self.runtime.command_of(&self.program, self.root.path())
     }
 
+    /// The bundle's directory.
+    pub fn bundle(&self) -> &Path {
+        &self.bundle
+    }
+
+    /// The same container, from here on by `program`.
+    pub fn by(mut self, program: &Path) -> Self {
+        program.clone_into(&mut self.program);
+        self
+    }
+
     /// What a program in the container says; it must succeed.
     pub fn exec(&self, arguments: &[&str]) -> String {
         let output = self.try_exec(arguments);

@@ -87,6 +87,7 @@ impl ApiError {
                 Status::NotFound => StatusCode::NOT_FOUND,
                 Status::Conflict => StatusCode::CONFLICT,
                 Status::Invalid | Status::Ambiguous | Status::InUse | Status::OutOfSequence => StatusCode::BAD_REQUEST,
+                Status::NoRoom => StatusCode::INSUFFICIENT_STORAGE,
                 Status::Corrupt | Status::Store => StatusCode::INTERNAL_SERVER_ERROR,
             },
             Self::Driver(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,

@@ -77,6 +77,12 @@ pub enum DeliveryError {
         /// Who it is.
         uid: u32,
     },
+    /// A container's checkpoint is under way already.
+    Checkpointed(String),
+    /// A user's container: its mounts are not touched.
+    CheckpointOfUser,
+    /// CRIU is making the container, and its mounts are not there yet.
+    Restored,
     /// A value could not be opened.
     Catalog(CatalogError),
     /// The plan or the file system.
@@ -151,6 +157,15 @@ impl fmt::Display for DeliveryError {
             Self::HookElsewhere { uid } => write!(
                 f,
                 "the hook of uid {uid} is in a user namespace that has no place for its container's root; run the runtime that starts the hook as that user"
+            ),
+            Self::Checkpointed(id) => {
+                write!(f, "a checkpoint of container '{}' is under way already; wait for its end", escaped(id))
+            }
+            Self::CheckpointOfUser => f.write_str(
+                "the secrets of a user's container cannot be kept out of a checkpoint; remove them from its service first",
+            ),
+            Self::Restored => f.write_str(
+                "the container is being restored from a checkpoint, and what is mounted now would be lost; restore it by runsecrets-runtime, which delivers afterwards",
             ),
             Self::Catalog(cause) => write!(f, "{cause}"),
             Self::Deliver(cause) => write!(f, "{cause}"),

@@ -67,6 +67,10 @@ impl Deliveries {
                 let made = self.withdraw(&Key { uid: asker.peer.uid, id: container, bundle: PathBuf::from(bundle) });
                 Ok(channel.send(&AgentReply::Withdrawn { made }, &[])?)
             }
+            (HookRequest::Checkpoint { container }, _) => self.lend(channel, asker.peer.uid, &container),
+            (HookRequest::Restore { container, bundle }, _) => {
+                self.restoring(channel, Key { uid: asker.peer.uid, id: container, bundle: PathBuf::from(bundle) })
+            }
             _ => Err(DeliveryError::OutOfTurn),
         }
     }
@@ -95,6 +99,9 @@ impl Deliveries {
         let service = service(&catalog, &claim, peer)?;
         let authorized = authorize(peer, whose.as_ref(), &request.container, &claim, &service, token_matches)?;
         let key = Key { uid: peer.uid, id: request.container.clone(), bundle: PathBuf::from(&request.bundle) };
+        if self.comes_later(&key, &process)? {
+            return Ok(channel.send(&AgentReply::Nothing, &[])?);
+        }
         let place = match self.reserve(&key, &process, started, &service)? {
             Reserved::Place(place) => place,
             Reserved::HasThem => return Ok(channel.send(&AgentReply::Nothing, &[])?),
@@ -148,6 +155,7 @@ impl Deliveries {
             begun: None,
             generations: self.generations,
             is_adopted: false,
+            hidden: None,
         };
         let container = Filling { deliveries: self, container: Some(container) };
         container.record()?;

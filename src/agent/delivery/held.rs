@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::deliver::linux::{FileSystem, PlannedFile, Writable};
+use crate::deliver::linux::{FileSystem, Hidden, PlannedFile, Writable};
 use crate::model::{ContainerId, Service};
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
@@ -70,6 +70,15 @@ pub(super) struct Container {
     pub(super) generations: bool,
     /// Whether an earlier agent has delivered to it.
     pub(super) is_adopted: bool,
+    /// Its mounts, while it is being checkpointed.
+    pub(super) hidden: Option<OutOfSight>,
+}
+
+/// The mounts of a container that is being checkpointed.
+pub(super) struct OutOfSight {
+    pub(super) mounts: Hidden,
+    /// Whether a change has come meanwhile.
+    pub(super) missed: bool,
 }
 
 impl Held {
@@ -78,6 +87,14 @@ impl Held {
             Self::Holding(container) => Some(&container.delivery),
             Self::Changing(delivery) => Some(delivery),
             Self::UnderWay | Self::Ended { .. } => None,
+        }
+    }
+
+    /// What is to be on record of it; of one that is being changed, whoever changes it writes that when it is done.
+    pub(super) fn record(&self) -> Option<Record> {
+        match self {
+            Self::Holding(container) => Some(Record::of(container)),
+            _ => None,
         }
     }
 }

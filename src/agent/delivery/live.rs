@@ -88,13 +88,14 @@ impl Deliveries {
         })
     }
 
-    /// Finishes what an earlier agent had announced and not done.
+    /// Finishes what an earlier agent had announced and not done, and what it had taken out of sight.
     pub fn finish_announced(&self, catalog: &Catalog) {
         for announced in self.records.left() {
             reach(Point::FinishBegun);
             tracing::info!("finishing a change that an earlier agent had begun");
             self.change(catalog, &announced);
         }
+        self.reveal_all();
     }
 
     /// Gives a container that has just been delivered to what has changed meanwhile.
@@ -110,8 +111,14 @@ impl Deliveries {
         self.change_container(catalog, key, &Scope::Service(service));
     }
 
-    fn change_container(&self, catalog: &Catalog, key: &Key, scope: &Scope) -> Vec<Outcome> {
+    pub(super) fn change_container(&self, catalog: &Catalog, key: &Key, scope: &Scope) -> Vec<Outcome> {
         let Some((mut container, place)) = self.take_to_change(key) else { return Vec::new() };
+        if let Some(hidden) = &mut container.hidden {
+            // It is brought up to date when its checkpoint is over.
+            hidden.missed |= scope.concerns(&container.delivery);
+            drop(place.fill(*container));
+            return Vec::new();
+        }
         reach(Point::ChangeTaken);
         let outcomes = match scope {
             _ if !scope.concerns(&container.delivery) => Vec::new(),

@@ -11,6 +11,7 @@
 //! | `held` | the containers that hold secrets, and what is left of those that did |
 //! | `live` | changes to containers that run |
 //! | `put` | new values in places that a container has |
+//! | `checkpoint` | mounts out of sight while CRIU writes a container to a disk |
 //! | `superseded` | the old one, while somebody may still be reading it |
 //! | `record` | the same on disk, without values, so that a new agent knows them |
 //! | `reaper` | a container's process ends: scrub |
@@ -18,6 +19,7 @@
 //! | `users` | containers of other users than root: whose they are, and their part of the room |
 //! | `error` | refusals, in words for the operator |
 
+mod checkpoint;
 mod descriptors;
 mod environment;
 mod error;
@@ -33,7 +35,7 @@ mod selectors;
 mod superseded;
 mod users;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
 
@@ -148,6 +150,8 @@ pub struct Deliveries {
     changed: Condvar,
     reaper: Reaper,
     superseded: Superseded,
+    /// Containers whose runtime is restoring them.
+    restoring: Mutex<HashSet<Key>>,
     descriptors: Descriptors,
     own_namespace: MountNamespace,
     docker: Docker,
@@ -185,6 +189,7 @@ impl Deliveries {
             held: Mutex::default(),
             changed: Condvar::new(),
             reaper: Reaper::new()?,
+            restoring: Mutex::default(),
             superseded: Superseded::start(descriptors.for_superseded())?,
             descriptors,
             own_namespace,
@@ -203,6 +208,16 @@ impl Deliveries {
     /// Whether the kernel clones detached mounts (Linux 6.15), so that no private mount namespace is needed.
     pub fn clones_detached(&self) -> bool {
         matches!(self.stage, Stage::Detached)
+    }
+
+    /// Writes down again in `run_dir` what its removal has taken: a later agent finds the containers by it.
+    ///
+    /// # Errors
+    /// [`DeliveryError::Record`].
+    pub fn write_anew(&self, run_dir: &Path) -> Result<(), DeliveryError> {
+        record::make_private_dir(&run_dir.join(STAGE_DIR))?;
+        Records::open(run_dir)?;
+        self.held().values().filter_map(Held::record).try_for_each(|record| self.records.write(&record))
     }
 
     /// The containers that hold secrets now, by id.

@@ -9,14 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::deliver::linux::{FileSystem, OldFile, PlannedFile, Unfinished, Writable, adopt, shown};
+use crate::deliver::linux::{Adopted, FileSystem, Hidden, OldFile, PlannedFile, Unfinished, Writable, adopt, shown};
 use crate::failpoint::{Point, reach};
 use crate::model::Id;
 use crate::sys::linux::owner::Ownership;
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
 
-use super::held::{Container, Key};
+use super::held::{Container, Key, OutOfSight};
 use super::users::Shares;
 use super::{Delivery, DeliveryError};
 
@@ -45,6 +45,9 @@ pub(super) struct Record {
     begun: Option<Mount>,
     #[serde(default)]
     generations: bool,
+    /// Whether its mounts are, or are about to be, out of sight for a checkpoint.
+    #[serde(default)]
+    hidden: bool,
 }
 
 impl Record {
@@ -59,7 +62,13 @@ impl Record {
             made: container.made.clone(),
             begun: container.begun.clone(),
             generations: container.generations,
+            hidden: container.hidden.is_some(),
         }
+    }
+
+    /// The same of a container whose mounts are about to go out of sight.
+    pub(super) fn hidden(self) -> Self {
+        Self { hidden: true, ..self }
     }
 
     pub(super) fn is_of(&self, container: &Container) -> bool {
@@ -129,21 +138,33 @@ impl Record {
         let unfinished = (uid == 0).then_some(Unfinished { begun: &begun, beneath });
         let mut adopted = adopt(&process, &self.mounts, &self.devices, unfinished.as_ref()).ok()?;
         let old = adopted.take_old();
+        let mut hidden = None;
+        let mut delivery = self.delivery.clone();
+        let mut kept = (self.devices.clone(), self.files.clone(), self.mounts.clone());
+        if self.hidden && adopted.len() < kept.2.len() {
+            // What was out of sight has gone with the agent that had it: it is given everything anew.
+            adopted = Adopted::default();
+            kept = Default::default();
+            delivery.secrets.clear();
+            hidden = Some(OutOfSight { mounts: Hidden::default(), missed: true });
+        }
+        let (devices, files, mounts) = kept;
         // It was within its user's part when it started; a lower limit since then stops the next one.
         let share = shares.take(uid, self.bytes).ok().flatten();
         let container = Container {
-            delivery: self.delivery.clone(),
+            delivery,
             process: Arc::new(process),
             started: self.started,
             writable: Writable::adopted(adopted),
-            devices: self.devices.clone(),
-            files: self.files.clone(),
+            devices,
+            files,
             share,
-            mounts: self.mounts.clone(),
+            mounts,
             made: self.made.clone(),
             begun: None,
             generations: self.generations,
             is_adopted: true,
+            hidden,
         };
         Some((container, old))
     }

@@ -118,6 +118,16 @@ impl Process {
         Ok(text)
     }
 
+    /// What it is called now; a program may call itself anything.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn name(&self) -> io::Result<String> {
+        let name = read_short(&format!("/proc/{}/comm", self.pid))?;
+        self.still_alive()?;
+        Ok(name.trim_end().to_owned())
+    }
+
     /// Its file `status`, in which its ids are.
     ///
     /// # Errors
