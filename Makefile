@@ -15,7 +15,7 @@ RUNNER   := CARGO_TARGET_$(shell echo $(HOST) | tr a-z- A-Z_)_RUNNER
 HOOKFLAGS := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs -C link-arg=-Wl,--no-eh-frame-hdr \
              -C link-arg=-Wl,-T,$(CURDIR)/packaging/hook.ld
 
-.PHONY: help build hook demo test test-matrix test-windows check bench fmt install deps
+.PHONY: help build hook demo test test-faults test-matrix test-windows check bench fmt install deps
 help:                ## list the verbs
 	@sed -n 's/^\([a-z-]*\):[^#]*## /  \1\t/p' Makefile
 build: hook          ## build the four programs
@@ -29,6 +29,10 @@ demo:                ## run the main job and show it (root; installs runc and bu
 test: deps           ## install what the tests need, then run them all (root)
 	$(MAKE) hook
 	RUNSECRETS_TEST_HOOK=$(abspath $(HOOK)) $(CARGO) test --locked --no-fail-fast
+	$(MAKE) test-faults
+test-faults:         ## kill agent, hook, runtime, shim and container at every step, and see what holds (root)
+	.ci/deps busybox-static containerd crun gcc libc6-dev runc util-linux
+	$(CARGO) test --locked --features faults --test faults
 test-matrix: hook    ## run the end-to-end tests on the engines of Debian 12, 13 and forky, and print a table (root)
 	.ci/deps mmdebstrap python3-venv
 	mkdir -p $(MATRIX_DIR)
@@ -47,6 +51,7 @@ check: hook          ## format, lints, documentation, licences and advisories
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --no-default-features --lib --bins -- -D warnings
+	$(CARGO) clippy --locked --features faults --lib --bins --test faults -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing; cargo install --locked cargo-deny"; exit 1; }
 	$(CARGO) deny --locked --config .ci/deny.toml check

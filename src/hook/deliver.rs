@@ -6,6 +6,7 @@ use std::os::fd::AsFd;
 use std::path::{Path, PathBuf};
 
 use crate::deliver::linux::{Attached, Existing, look_up};
+use crate::failpoint::{Point, reach};
 use crate::model::ContainerId;
 use crate::oci::{Config, State};
 use crate::sys::linux::path::Dir;
@@ -30,9 +31,11 @@ pub(super) fn deliver(arguments: &Arguments) -> Result<(), HookError> {
         return Ok(());
     }
     trace.step("read");
+    reach(Point::HookRead);
 
     // First of all: the agent wakes up while we look at the container.
     let agent = Agent::connect(&arguments.run_dir)?;
+    reach(Point::HookConnected);
     let init = container_init(&state)?;
     refuse_shared_mount_namespace(&init)?;
     let request = Deliver {
@@ -45,6 +48,7 @@ pub(super) fn deliver(arguments: &Arguments) -> Result<(), HookError> {
     };
     agent.tell(&HookRequest::Deliver(request), &[init.as_fd()])?;
     trace.step("claim");
+    reach(Point::HookClaimed);
 
     let (rootfs, existing) = match arguments.stage {
         // It has gone to its root already, and what it shows as /proc is nothing to rely on.
@@ -89,6 +93,7 @@ fn attach(agent: &Agent, rootfs: &Dir, existing: Option<Existing>, trace: &mut T
     let existing = existing.map_or_else(|| Existing::below(rootfs), Ok)?;
     let layout = existing.layout(rootfs)?;
     trace.step("enter");
+    reach(Point::HookEntered);
 
     let keep = match &layout {
         Layout::Directory { keep } => keep.clone(),
@@ -101,6 +106,7 @@ fn attach(agent: &Agent, rootfs: &Dir, existing: Option<Existing>, trace: &mut T
         answer = agent.ask(&HookRequest::Owners { users, groups })?;
     }
     trace.step("ask");
+    reach(Point::HookAnswered);
 
     let attached = match answer {
         (AgentReply::Nothing, _) => return Ok(()),
@@ -109,9 +115,11 @@ fn attach(agent: &Agent, rootfs: &Dir, existing: Option<Existing>, trace: &mut T
         }
         _ => return Err(HookError::Unexpected),
     };
+    reach(Point::HookAttached);
     // What is attached is undone when this cannot be said: nobody would scrub it.
     agent.tell(&HookRequest::Attached { made: attached.made().to_vec() }, &[])?;
     attached.keep();
+    reach(Point::HookTold);
     trace.step("attach");
     Ok(())
 }

@@ -35,6 +35,8 @@ use std::io::Write;
 use arguments::{Arguments, Stage};
 use error::HookError;
 
+use crate::failpoint::{Point, reach};
+
 /// The hook did its work, or had none.
 const DONE: u8 = 0;
 /// The hook could not do its work: the runtime gives up the container.
@@ -43,6 +45,7 @@ const FAILED: u8 = 1;
 /// Runs the hook and returns its exit code.
 pub fn main() -> u8 {
     let arguments = Arguments::parse(std::env::args_os().skip(1));
+    reach(Point::HookStarted);
     if let Err(cause) = crate::sys::linux::startup::shed_inheritance() {
         return report(&HookError::Startup { cause });
     }

@@ -13,6 +13,7 @@ use crate::agent::catalog::{Catalog, CatalogError, NewValue};
 use crate::agent::clock::{now, rfc3339};
 use crate::agent::delivery::{Deliveries, Outcome, Scope};
 use crate::agent::events::Kind;
+use crate::failpoint::{Point, reach};
 use crate::model::SecretInfo;
 
 /// The body of an update.
@@ -172,7 +173,9 @@ pub(super) fn changed<T>(
 ) -> Result<(T, Vec<Outcome>), ApiError> {
     let Some(scope) = scope else { return Ok((commit()?, Vec::new())) };
     let announced = deliveries.announce(scope).map_err(|error| ApiError::Internal(error.to_string()))?;
+    reach(Point::ChangeAnnounced);
     let committed = commit();
+    reach(Point::ChangeStored);
     // Also after a failure: it takes the announcement back, and finds nothing to do.
     let outcomes = deliveries.change(catalog, &announced);
     Ok((committed?, outcomes))

@@ -11,6 +11,7 @@ use crate::agent::clock;
 use crate::agent::events::Kind;
 use crate::deliver::DeliverError;
 use crate::deliver::linux::{Empty, FillPlan, Filled, IdMaps, Request, Room, Writable, owner_names, plan};
+use crate::failpoint::{Point, reach};
 use crate::model::{Claim, ContainerId, Grants, Service, escaped, is_within};
 use crate::policy::{Authorized, Peer, Refusal, authorize, may_label, may_speak_for};
 use crate::seal::token_matches;
@@ -106,10 +107,12 @@ impl Deliveries {
             Reserved::Place(place) => place,
             Reserved::HasThem => return Ok(channel.send(&AgentReply::Nothing, &[])?),
         };
+        reach(Point::DeliverReserved);
 
         let room = self.room(&catalog, &authorized)?;
         let share = self.shares.take(peer.uid, room.bytes)?;
         let empty = Empty::make(self.medium, room, request.mount_label.as_deref())?;
+        reach(Point::DeliverMade);
 
         let surroundings = surroundings(channel, || asker.namespaces(&process, &maps))?;
         let (users, groups) = ask_for_owners(channel, authorized.grants())?;
@@ -122,10 +125,12 @@ impl Deliveries {
             mounts: &surroundings.mounts,
             generations: self.generations,
         })?;
+        reach(Point::DeliverPlanned);
         if plan.mounts.is_empty() {
             return Ok(channel.send(&AgentReply::Nothing, &[])?);
         }
         let (filled, secrets) = self.fill(&catalog, empty, &authorized, &plan)?;
+        reach(Point::DeliverFilled);
         let delivery = Delivery {
             id: key.id.clone(),
             service: service.name.clone(),
@@ -150,21 +155,28 @@ impl Deliveries {
             writable: Writable::root(filled.root),
             mounts: plan.mounts.iter().map(|(mount, _)| mount.clone()).collect(),
             made: Vec::new(),
+            begun: None,
             generations: self.generations,
             watched: Vec::new(),
+            is_adopted: false,
             hidden: None,
         };
         let mut container = Filling { deliveries: self, container: Some(container) };
         // Before anybody can read it.
         container.watch_reads(&key)?;
         container.record()?;
+        reach(Point::DeliverRecorded);
         self.reaper.watch(&key, container.process()?, started)?;
+        reach(Point::DeliverWatched);
         let made = attach(channel, asker.sees(plan.root)?, container.mounts(), &filled.clones)?;
+        reach(Point::DeliverAcknowledged);
         // From here on nothing can fail, and the container's start does not wait for us.
         let record = place.fill(container.finish(made)?);
+        reach(Point::DeliverPlaced);
         self.reap_if_ended(&key, pid, started);
         self.leaving.wake();
         self.note(&key, &record);
+        reach(Point::DeliverNoted);
         // A version that came meanwhile found this container not there yet.
         self.catch_up(&catalog, &key);
         let protection = filled.protection.to_string();
@@ -236,6 +248,7 @@ impl Deliveries {
     fn withdraw(&self, key: &Key) -> Vec<MadePoint> {
         match self.take(key) {
             Some(Held::Holding(container)) => {
+                reach(Point::WithdrawTaken);
                 self.scrub_container(&container, "stopped");
                 container.made
             }
@@ -314,6 +327,7 @@ fn attach(
 ) -> Result<Vec<MadePoint>, DeliveryError> {
     let fds: Vec<BorrowedFd<'_>> = clones.iter().map(AsFd::as_fd).collect();
     channel.send(&AgentReply::Mounts { mounts, root }, &fds)?;
+    reach(Point::DeliverSent);
     match channel.receive()? {
         (HookRequest::Attached { made }, _) => Ok(made),
         (other, _) => Err(unexpected(other)),

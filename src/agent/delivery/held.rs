@@ -64,10 +64,14 @@ pub(super) struct Container {
     /// What the container shows of it.
     pub(super) mounts: Vec<Mount>,
     pub(super) made: Vec<MadePoint>,
+    /// A mount that is about to be attached.
+    pub(super) begun: Option<Mount>,
     /// Whether it has a generation directory.
     pub(super) generations: bool,
     /// The files, by device and number, whose reading ends the stay of a secret: which one's.
     pub(super) watched: Vec<(u64, u64, Target)>,
+    /// Whether an earlier agent has delivered to it.
+    pub(super) is_adopted: bool,
     /// Its mounts, while it is being checkpointed.
     pub(super) hidden: Option<OutOfSight>,
 }
@@ -205,7 +209,8 @@ impl Deliveries {
     }
 }
 
-fn remember(held: &mut HashMap<Key, Held>, key: Key, made: Vec<MadePoint>) {
+/// Keeps `made` for the poststop hook of a container that has ended.
+pub(super) fn remember(held: &mut HashMap<Key, Held>, key: Key, made: Vec<MadePoint>) {
     let most = if key.uid == 0 { MAX_ENDED } else { MAX_ENDED_OF_USER };
     let order_of = |other: &Key, held: &Held| match held {
         Held::Ended { order, .. } if other.uid == key.uid => Some(*order),

@@ -11,6 +11,7 @@ use crate::agent::catalog::{Catalog, CatalogError, Status};
 use crate::agent::clock;
 use crate::deliver::DeliverError;
 use crate::deliver::linux::{PlannedFile, Running};
+use crate::failpoint::{Point, reach};
 use crate::model::{ContainerId, Grant, Id, Target};
 use crate::policy::{Authorized, Refusal, renew};
 
@@ -58,7 +59,9 @@ impl Deliveries {
         let keys: Vec<Key> =
             self.held().iter().filter(|(_, held)| concerned(held)).map(|(key, _)| key.clone()).collect();
         let outcomes = self.change_all(catalog, &keys, scope);
+        reach(Point::ChangeDone);
         self.records.forget(announced);
+        reach(Point::ChangeForgotten);
         outcomes
     }
 
@@ -88,6 +91,7 @@ impl Deliveries {
     /// Finishes what an earlier agent had announced and not done, and what it had taken out of sight.
     pub fn finish_announced(&self, catalog: &Catalog) {
         for announced in self.records.left() {
+            reach(Point::FinishBegun);
             tracing::info!("finishing a change that an earlier agent had begun");
             self.change(catalog, &announced);
         }
@@ -115,14 +119,17 @@ impl Deliveries {
             drop(place.fill(*container));
             return Vec::new();
         }
+        reach(Point::ChangeTaken);
         let mut outcomes = match scope {
             _ if !scope.concerns(&container.delivery) => Vec::new(),
             Scope::Secrets(ids) => self.rotate(catalog, &mut container, ids),
             Scope::Service(_) => {
                 let outcomes = self.regrant(catalog, &mut container);
-                // What was granted or revoked is in the current generation, and is in it no more.
+                // What was granted or revoked is in the current generation, and is in it no more. An earlier agent may
+                // not have come so far.
+                let is_behind = container.is_adopted || outcomes.iter().any(|it| it.action != "rotate");
                 if container.generations
-                    && outcomes.iter().any(|it| it.action != "rotate")
+                    && is_behind
                     && let Err(error) = self.flip(&mut container, &[])
                 {
                     tracing::error!(container = %container.delivery.id, "{error}");
@@ -133,6 +140,7 @@ impl Deliveries {
         let unseen = self.watch_reads_or_end(key, &mut container);
         let told = outcomes.iter().any(|outcome| outcome.failure.is_none()) && self.notify(catalog, &mut container);
         outcomes.extend(unseen);
+        reach(Point::ChangeMade);
         let (pid, started) = (container.process.pid(), container.started);
         let some_leave = container.delivery.secrets.iter().any(|held| held.until.is_some());
         let record = place.fill(*container);
@@ -144,6 +152,7 @@ impl Deliveries {
         if told || by_service || outcomes.iter().any(|outcome| outcome.failure.is_some()) {
             self.note(key, &record);
         }
+        reach(Point::ChangePlaced);
         self.reap_if_ended(key, pid, started);
         outcomes.iter().for_each(|outcome| self.tell(key, outcome));
         outcomes
@@ -253,10 +262,20 @@ impl Deliveries {
         for (grant, file) in added {
             let opened = catalog.open_value(authorized, grant).map_err(DeliveryError::from);
             let added = opened.and_then(|(info, version, value)| {
-                container.running(self).add(&change, file, grant.target.as_str(), &value)?;
+                let made = container.running(self).make_room_to_add(file)?;
+                let begun = change.mount_for(file, &container.mounts).map(|(mount, _)| mount.clone());
+                if made || begun.is_some() {
+                    container.begun = begun;
+                    self.records.write(&Record::of(container))?;
+                }
+                let added = container.running(self).add(&change, file, grant.target.as_str(), &value);
+                container.begun = None;
+                added?;
                 container.delivery.secrets.push(delivered(info, version, grant, None));
                 container.files.push(file.clone());
-                self.records.write(&Record::of(container))
+                self.records.write(&Record::of(container))?;
+                reach(Point::GrantRecorded);
+                Ok(())
             });
             done.push(outcome(container, &grant.target, "grant", added));
         }
@@ -299,6 +318,7 @@ impl Deliveries {
             container.delivery.secrets.remove(index);
             let removed = container.running(self).remove(&file, target.as_str(), &others).map_err(DeliveryError::from);
             let done = removed.and_then(|()| self.records.write(&Record::of(container)));
+            reach(Point::RevokeRecorded);
             outcomes.push(outcome(container, &target, "revoke", done));
         }
         outcomes

@@ -3,6 +3,7 @@
 use crate::agent::catalog::Catalog;
 use crate::agent::clock;
 use crate::deliver::linux::{New, Old, PlannedFile};
+use crate::failpoint::{Point, reach};
 use crate::model::{Grant, SecretInfo};
 use crate::policy::Authorized;
 use crate::sys::linux::clock::since_boot;
@@ -33,14 +34,20 @@ impl Deliveries {
         for (index, grant, file) in singly {
             let opened = catalog.open_value(authorized, grant).map_err(DeliveryError::from);
             let done = opened.and_then(|(info, version, value)| {
+                if container.running(self).make_room_to_replace(&file, grant.target.as_str())? {
+                    self.records.write(&Record::of(container))?;
+                }
                 let old = container.running(self).replace(&file, grant.target.as_str(), &value)?;
                 drop(value);
                 self.superseded.put(container.process.pid(), container.started, Old::File(old));
+                reach(Point::RotateSuperseded);
                 container.delivery.secrets[index] =
                     delivered(info, version, grant, Some(&container.delivery.secrets[index]));
                 container.files[index] = file;
                 // On record before the next one: an agent that is killed here leaves a record that is true, or one file behind.
-                self.records.write(&Record::of(container))
+                self.records.write(&Record::of(container))?;
+                reach(Point::RotateRecorded);
+                Ok(())
             });
             outcomes.push(outcome(container, &grant.target, "rotate", done));
         }
@@ -74,7 +81,9 @@ impl Deliveries {
             container.files[index] = file;
             container.delivery.secrets[index] = held;
         }
-        self.records.write(&Record::of(container))
+        self.records.write(&Record::of(container))?;
+        reach(Point::FlipRecorded);
+        Ok(())
     }
 
     /// The next generation of what the container has, with these in the place of others.

@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::deliver::linux::{Adopted, FileSystem, Hidden, PlannedFile, Writable, adopt};
+use crate::deliver::linux::{Adopted, FileSystem, Hidden, OldFile, PlannedFile, Unfinished, Writable, adopt, shown};
+use crate::failpoint::{Point, reach};
 use crate::model::Id;
 use crate::sys::linux::owner::Ownership;
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
 
-use super::held::{Container, OutOfSight};
+use super::held::{Container, Key, OutOfSight};
 use super::users::Shares;
 use super::{Delivery, DeliveryError};
 
@@ -39,6 +40,9 @@ pub(super) struct Record {
     bytes: u64,
     mounts: Vec<Mount>,
     made: Vec<MadePoint>,
+    /// A mount that may be attached, and may be not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begun: Option<Mount>,
     #[serde(default)]
     generations: bool,
     /// Whether its mounts are, or are about to be, out of sight for a checkpoint.
@@ -56,6 +60,7 @@ impl Record {
             bytes: container.share.as_ref().map_or(0, |share| share.bytes),
             mounts: container.mounts.clone(),
             made: container.made.clone(),
+            begun: container.begun.clone(),
             generations: container.generations,
             hidden: container.hidden.is_some(),
         }
@@ -70,10 +75,54 @@ impl Record {
         self.delivery.pid == container.process.pid() && self.started == container.started
     }
 
-    /// The container, if its very process is still alive, with as much of the writable side as it still shows.
+    /// Whose it is.
+    pub(super) fn key(&self) -> Key {
+        Key { uid: self.delivery.uid, id: self.delivery.id.clone(), bundle: self.delivery.bundle.clone() }
+    }
+
+    /// The mount points that were made for it.
+    pub(super) fn made(&self) -> &[MadePoint] {
+        &self.made
+    }
+
+    /// Whether its very process has not ended.
+    pub(super) fn is_alive(&self) -> bool {
+        let process = Process::open(self.delivery.pid);
+        process.is_ok_and(|it| {
+            it.start_time().is_ok_and(|started| started == self.started) && it.is_alive().unwrap_or(true)
+        })
+    }
+
+    /// Empties what those of `survivors` still show that have outlived this container's first process: they are no container
+    /// any more, and nobody else would. How many files.
+    ///
+    /// Those in namespaces that are not of the container's user any more are left alone.
+    pub(super) fn scrub_survivors(&self, survivors: &[Survivor]) -> usize {
+        let uid = self.delivery.uid;
+        let theirs = |process: &Process| {
+            uid == 0 || Ownership::of(process).is_ok_and(|it| it.user_namespace == uid && it.mount_namespace == uid)
+        };
+        let mut files = 0;
+        for (process, shown) in survivors {
+            if self.devices.iter().any(|own| shown.contains(own))
+                && theirs(process)
+                && let Ok(adopted) = adopt(process, &self.mounts, &self.devices, None)
+            {
+                let scrubbed = adopted.scrub();
+                files += scrubbed.files;
+                for failure in scrubbed.failures {
+                    tracing::error!(container = %self.delivery.id, "cannot scrub: {failure}");
+                }
+            }
+        }
+        files
+    }
+
+    /// The container, if its very process is still alive, with as much of the writable side as it still shows, and what
+    /// an agent that was killed has left there; `beneath` as in [`Unfinished`].
     ///
     /// The namespaces of a user's container are looked into only if they are that user's still.
-    pub(super) fn resume(self, shares: &Arc<Shares>) -> Option<Container> {
+    pub(super) fn resume(&self, shares: &Arc<Shares>, beneath: bool) -> Option<(Container, Vec<OldFile>)> {
         let process = Process::open(self.delivery.pid).ok()?;
         if process.start_time().ok()? != self.started {
             return None;
@@ -85,9 +134,13 @@ impl Record {
                 return None;
             }
         }
-        let mut adopted = adopt(&process, &self.mounts, &self.devices).ok()?;
+        let begun: Vec<Mount> = self.begun.iter().cloned().collect();
+        let unfinished = (uid == 0).then_some(Unfinished { begun: &begun, beneath });
+        let mut adopted = adopt(&process, &self.mounts, &self.devices, unfinished.as_ref()).ok()?;
+        let old = adopted.take_old();
         let mut hidden = None;
-        let (mut delivery, mut kept) = (self.delivery, (self.devices, self.files, self.mounts));
+        let mut delivery = self.delivery.clone();
+        let mut kept = (self.devices.clone(), self.files.clone(), self.mounts.clone());
         if self.hidden && adopted.len() < kept.2.len() {
             // What was out of sight has gone with the agent that had it: it is given everything anew.
             adopted = Adopted::default();
@@ -98,7 +151,7 @@ impl Record {
         let (devices, files, mounts) = kept;
         // It was within its user's part when it started; a lower limit since then stops the next one.
         let share = shares.take(uid, self.bytes).ok().flatten();
-        Some(Container {
+        let container = Container {
             delivery,
             process: Arc::new(process),
             started: self.started,
@@ -107,12 +160,32 @@ impl Record {
             files,
             share,
             mounts,
-            made: self.made,
+            made: self.made.clone(),
+            begun: None,
             generations: self.generations,
             watched: Vec::new(),
+            is_adopted: true,
             hidden,
-        })
+        };
+        Some((container, old))
     }
+}
+
+/// A process, and which file systems of ours it shows.
+pub(super) type Survivor = (Process, Vec<FileSystem>);
+
+/// The processes that show what one of `ended` had: usually none, as they end with the first one of a pid namespace.
+pub(super) fn survivors(ended: &[Record]) -> Vec<Survivor> {
+    let file_systems: Vec<FileSystem> = ended.iter().flat_map(|record| record.devices.iter().copied()).collect();
+    if file_systems.is_empty() {
+        return Vec::new();
+    }
+    let processes = Process::all().into_iter().flatten();
+    let shown = processes.map(|process| {
+        let shown = shown(&process, &file_systems);
+        (process, shown)
+    });
+    shown.filter(|(_, shown)| !shown.is_empty()).collect()
 }
 
 /// Which containers a change is about.
@@ -157,7 +230,13 @@ impl Records {
         make_private_dir(&directory)?;
         let (mut left, mut next) = (Vec::new(), 0);
         for path in fs::read_dir(run_dir).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
-            let Some(number) = announcement(&path) else { continue };
+            let Some(number) = announcement(&path) else {
+                // What an agent left that was killed while it wrote.
+                if announcement(&path.with_extension("json")).is_some() {
+                    let _ = fs::remove_file(&path);
+                }
+                continue;
+            };
             next = next.max(number + 1);
             match fs::read(&path).map(|text| serde_json::from_slice(&text)) {
                 Ok(Ok(scope)) => left.push(Announced { scope, path }),
@@ -208,13 +287,13 @@ impl Records {
         }
     }
 
-    /// Every record whose process is still there; the others, and what is no record, are removed.
+    /// Every record; what is none, or was not finished, is removed.
     pub(super) fn read_all(&self) -> Vec<Record> {
         let Ok(entries) = fs::read_dir(&self.directory) else { return Vec::new() };
         let mut records = Vec::new();
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             match read(&path) {
-                Ok(record) if is_alive(&record) => records.push(record),
+                Ok(record) if path == self.path(&record) => records.push(record),
                 _ => drop(fs::remove_file(&path)),
             }
         }
@@ -232,19 +311,17 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let write = || {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
         file.write_all(bytes)?;
+        reach(Point::RecordWritten);
         fs::rename(&fresh, path)
     };
-    write().inspect_err(|_| drop(fs::remove_file(&fresh)))
+    write().inspect_err(|_| drop(fs::remove_file(&fresh)))?;
+    reach(Point::RecordReplaced);
+    Ok(())
 }
 
 /// The number of the announcement that `path` is.
 fn announcement(path: &Path) -> Option<u64> {
     path.file_name()?.to_str()?.strip_prefix(ANNOUNCEMENT)?.strip_suffix(".json")?.parse().ok()
-}
-
-fn is_alive(record: &Record) -> bool {
-    let process = Process::open(record.delivery.pid).and_then(|process| process.start_time());
-    process.is_ok_and(|started| started == record.started)
 }
 
 fn read(path: &Path) -> io::Result<Record> {

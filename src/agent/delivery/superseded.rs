@@ -7,6 +7,8 @@ use std::time::{Duration, Instant};
 
 use crate::deliver::linux::Old;
 
+use crate::failpoint::{Point, reach};
+
 use super::DeliveryError;
 
 /// How long a file that has been replaced can still be read by whoever has it open.
@@ -122,6 +124,7 @@ impl Shared {
                 }
             };
             drop(queue);
+            reach(Point::SupersededDue);
             due.into_iter().for_each(scrub);
         }
     }

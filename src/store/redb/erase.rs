@@ -8,6 +8,8 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
+use crate::failpoint::{Point, reach};
+
 use super::db::Db;
 use super::{Batch, Revision, STORE_FILE, StoreError, private_file, sync_dir};
 
@@ -31,12 +33,15 @@ pub(super) fn rewrite(dir: &Path, old: &Db, batch: &Batch, revision: Revision) -
     wipe(&new_path)?;
     let written = Db::create(&new_path).and_then(|new| {
         new.fill_from(old, batch, revision)?;
+        reach(Point::EraseWritten);
         remove(&old_path)?;
         fs::hard_link(&path, &old_path).map_err(failed("link", &old_path))?;
+        reach(Point::EraseLinked);
         Ok(new)
     });
     let renamed = written.and_then(|new| {
         rename(&new_path, &path)?;
+        reach(Point::EraseRenamed);
         Ok(new.renamed(&path))
     });
     if renamed.is_err() {
@@ -70,6 +75,7 @@ fn wipe(path: &Path) -> Result<(), StoreError> {
         return Ok(());
     }
     private_file(path).and_then(overwrite).map_err(failed("overwrite", path))?;
+    reach(Point::EraseOverwritten);
     remove(path)
 }
 

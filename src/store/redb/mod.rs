@@ -23,6 +23,8 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use self::anchor::Anchor;
 use self::db::Db;
+use crate::failpoint::{Point, reach};
+
 use super::watch::Watchers;
 use super::{Batch, Change, Key, Revision, Store, StoreError, Stored, Visit, Watch};
 
@@ -127,7 +129,8 @@ impl RedbStore {
             let new = self.read(|old| erase::rewrite(&self.dir, old, batch, next))?;
             *self.db.write().unwrap_or_else(PoisonError::into_inner) = Some(new);
             // The new name must be durable before the old file is overwritten: a crash could bring the old name back.
-            return sync_dir(&self.dir).and_then(|()| erase::finish(&self.dir)).map_err(|error| self.uncertain(&error));
+            let synced = sync_dir(&self.dir).inspect(|()| reach(Point::EraseSynced));
+            return synced.and_then(|()| erase::finish(&self.dir)).map_err(|error| self.uncertain(&error));
         }
         let result = self.read(|db| db.apply(batch, next));
         result.or_else(|cause| self.settle(next, cause))
@@ -157,6 +160,7 @@ impl Store for RedbStore {
         anchor.catch_up(current)?;
         let next = Revision(current.0 + 1);
         self.write(batch, next)?;
+        reach(Point::StoreApplied);
         anchor.acknowledge(next.0).map_err(|error| self.uncertain(&error))?;
         self.watchers.tell(&batch.changes, next);
         Ok(next)

@@ -44,6 +44,15 @@ impl Process {
         Ok(Self { fd, pid })
     }
 
+    /// Every process there is now, as far as it can be opened.
+    ///
+    /// # Errors
+    /// /proc cannot be read.
+    pub fn all() -> io::Result<impl Iterator<Item = Self>> {
+        let entries = fs::read_dir("/proc")?.flatten();
+        Ok(entries.filter_map(|entry| Self::open(entry.file_name().to_str()?.parse().ok()?).ok()))
+    }
+
     /// Takes a descriptor that a peer sent, and asks the kernel which process of *our* pid namespace it is.
     ///
     /// # Errors
