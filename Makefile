@@ -16,7 +16,7 @@ RUNNER   := CARGO_TARGET_$(shell echo $(HOST) | tr a-z- A-Z_)_RUNNER
 HOOKFLAGS := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs -C link-arg=-Wl,--no-eh-frame-hdr \
              -C link-arg=-Wl,-T,$(CURDIR)/packaging/hook.ld
 
-.PHONY: help build hook windows demo test test-matrix test-windows check bench fmt install deps
+.PHONY: help build hook windows demo test test-faults test-matrix test-windows check bench fmt install deps
 help:                ## list the verbs
 	@sed -n 's/^\([a-z-]*\):[^#]*## /  \1\t/p' Makefile
 build: hook          ## build the four programs
@@ -33,6 +33,10 @@ demo:                ## run the main job and show it (root; installs runc and bu
 test: deps           ## install what the tests need, then run them all (root)
 	$(MAKE) hook
 	RUNSECRETS_TEST_HOOK=$(abspath $(HOOK)) $(CARGO) test --locked --no-fail-fast
+	$(MAKE) test-faults
+test-faults:         ## kill agent, hook, runtime, shim and container at every step, and see what holds (root)
+	.ci/deps busybox-static containerd crun gcc libc6-dev runc util-linux
+	$(CARGO) test --locked --features faults --test faults
 test-matrix: hook    ## run the end-to-end tests on the engines of Debian 12, 13 and forky, and print a table (root)
 	.ci/deps mmdebstrap python3-venv
 	mkdir -p $(MATRIX_DIR)
@@ -54,12 +58,14 @@ check: hook          ## format, lints, documentation, licences and advisories
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
 	$(CARGO) clippy --locked --no-default-features --lib --bins -- -D warnings
+	$(CARGO) clippy --locked --features faults --lib --bins --test faults -- -D warnings
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --locked --no-deps --document-private-items
 	@command -v cargo-deny >/dev/null || { echo "cargo-deny is missing; cargo install --locked cargo-deny"; exit 1; }
 	$(CARGO) deny --locked --config .ci/deny.toml check
-bench: hook          ## container starts: no hook, a hook that exits, ours (root)
-	.ci/deps runc crun busybox-static
+bench: hook          ## what a container's start costs, and many at one time, beside Docker Swarm (root)
+	.ci/deps runc crun busybox-static docker.io util-linux
 	RUNSECRETS_TEST_HOOK=$(abspath $(HOOK)) $(CARGO) bench --locked --bench start
+	RUNSECRETS_TEST_HOOK=$(abspath $(HOOK)) $(CARGO) bench --locked --bench load
 fmt:                 ## format the code
 	$(CARGO) fmt
 deps:                ## install what the tests need from Debian's packages
@@ -75,6 +81,8 @@ install:             ## install below $(DESTDIR)$(PREFIX); build first
 	install -D -m 0644 packaging/runsecrets.sysusers     $(DESTDIR)$(PREFIX)/lib/sysusers.d/runsecrets.conf
 	install -D -m 0644 packaging/runsecrets-agent.service $(DESTDIR)$(PREFIX)/lib/systemd/system/runsecrets-agent.service
 	install -D -m 0644 packaging/runsecrets-nri.service  $(DESTDIR)$(PREFIX)/lib/systemd/system/runsecrets-nri.service
+	install -D -m 0644 packaging/runsecrets-notifier.service $(DESTDIR)$(PREFIX)/lib/systemd/system/runsecrets-notifier.service
+	install -D -m 0755 -t $(DESTDIR)$(PREFIX)/share/runsecrets/notify.d packaging/notify.d/*
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/runsecrets/hooks.d hooks/60-runsecrets-create.json hooks/60-runsecrets-poststop.json
 	install -D -m 0644 -t $(DESTDIR)$(PREFIX)/share/runsecrets/containerd packaging/containerd/*
 	sed -i 's|/usr/sbin/runsecrets|$(PREFIX)/sbin/runsecrets|; s|/usr/libexec/|$(PREFIX)/libexec/|; s|/usr/bin/runsecrets|$(PREFIX)/bin/runsecrets|' \

@@ -3,7 +3,12 @@
 //!
 //! `RUNSECRETS_TEST_HOOK` names the hook as it is released (static); without it the ordinary build is measured.
 #![allow(clippy::unwrap_used, clippy::print_stdout)] // a benchmark prints, and may end where it stands
+#![allow(dead_code, unreachable_pub)] // what the other benchmark uses of the shared parts
 
+#[path = "bed/apart.rs"]
+mod apart;
+#[path = "bed/figures.rs"]
+mod figures;
 #[path = "../tests/testbed/mod.rs"]
 mod testbed;
 
@@ -11,6 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use figures::milliseconds;
 use serde_json::{Value, json};
 use testbed::running_agent::Place;
 use testbed::{Bundle, Rootfs, Runtime};
@@ -36,15 +42,7 @@ fn main() {
     }
     println!("hook: {}", testbed::hook().display());
     for runtime in [Runtime::Runc, Runtime::Crun] {
-        let prepare = runtime.preparation();
-        let own = std::env::current_exe().unwrap();
-        let status = Command::new("unshare")
-            .args(["-m", "--propagation", "private", "sh", "-c", &format!("{prepare} exec \"$0\"")])
-            .arg(own)
-            .env("RUNSECRETS_BENCH_RUNTIME", runtime.name())
-            .status()
-            .unwrap();
-        assert!(status.success());
+        apart::run(runtime.preparation(), ("RUNSECRETS_BENCH_RUNTIME", runtime.name()));
     }
 }
 
@@ -140,12 +138,6 @@ fn report(runtime: Runtime, variants: &[Variant]) {
         let aim = aim.map(|aim| format!("; aim {aim}")).unwrap_or_default();
         println!("{count:>6} secrets: {}{aim}", words.join(", "));
     }
-}
-
-fn milliseconds(times: &[Duration]) -> f64 {
-    let mut times = times.to_vec();
-    times.sort_unstable();
-    times[times.len() / 2].as_secs_f64() * 1000.0
 }
 
 /// The median of each step, in nanoseconds, in the order of the steps.

@@ -7,6 +7,7 @@
 //! | module | what it is | may not touch |
 //! |---|---|---|
 //! | [`sys`] | **all `unsafe`**: mounts, namespaces, pidfds, peer ids, locked memory; one safe API | what a secret means, policy, printing |
+//! | [`failpoint`] | where tests stop a program; nothing in what is released | files, printing |
 //! | [`secret`] | secret bytes: locked, zeroised, read by `expose()` only | `Debug`, `Clone`, serde, I/O |
 //! | [`model`] | names, ids, labels, grants, services, claims: parsed once, valid ever after | files, sockets, the clock |
 //! | [`wire`] | the hook socket's frames and messages, their limits, one end of its connection | policy, secrets |
@@ -21,6 +22,8 @@
 //! | [`hook`], [`runtime`], [`cli`], [`engines`] | the other programs; `engines`: verbs of the CLI about podman, Docker, containerd, CRI-O | each other |
 
 pub mod sys;
+
+pub mod failpoint;
 
 pub mod secret;
 

@@ -254,6 +254,7 @@ mod tests {
             users: Users::try_from(BTreeSet::from([1000, OVERFLOW_UID])).unwrap(),
             credentials: false,
             notify: None,
+            notify_command: None,
             created: Timestamp(1),
             updated: Timestamp(1),
             index: 1,

@@ -203,3 +203,25 @@ fn write_program(path: &Path, text: &str) {
     std::fs::write(path, text).unwrap();
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
+
+#[test]
+fn a_secret_leaves_when_docker_says_healthy() {
+    let scene = Scene::new();
+    let Scene { bed, engine } = &scene;
+    let add = ["--secret-add", "source=key,target=first,until=healthy"];
+    bed.cli_ok(&[&["service", "update", "web"], &add[..]].concat());
+    let check = ["--health-cmd=test -e /tmp/healthy", "--health-interval=1s", "--name=web"];
+    engine.ok(&[&RUN[..], &["-d", WEB], &check, &["busybox", "sleep", "1000"]].concat());
+    let first = || words(&engine.docker(&["exec", "web", "cat", "/run/secrets/first"]));
+    assert_eq!(first(), "k");
+    let health = || engine.ok(&["inspect", "--format", "{{.State.Health.Status}}", "web"]);
+    bed.eventually("its check has failed", || health().contains("unhealthy"));
+    assert_eq!(first(), "k", "not while it is unhealthy");
+    engine.ok(&["exec", "web", "touch", "/tmp/healthy"]);
+    bed.eventually("it has left", || first().contains("No such file"));
+    assert!(health().starts_with("healthy"));
+    assert_eq!(engine.ok(&["exec", "web", "cat", KEY]), "k");
+    assert!(bed.cli_ok(&["ps"]).contains("key:1 ended "), "{}", bed.cli_ok(&["ps"]));
+    engine.ok(&["rm", "-f", "web"]);
+    bed.holds_nothing();
+}

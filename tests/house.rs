@@ -2,6 +2,8 @@
 //! the hook stays small. What can be read is read; nothing is taken from a list that somebody has to remember.
 #![allow(clippy::unwrap_used)] // a test may end where it stands
 
+#[path = "house/failpoints.rs"]
+mod failpoints;
 #[path = "house/imports.rs"]
 mod imports;
 #[path = "house/tokens.rs"]

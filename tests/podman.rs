@@ -11,6 +11,7 @@ on_each_runtime!(
     a_container_that_is_stopped_and_started_again_has_them_again,
     images_exports_and_files_of_podman_hold_nothing,
     changes_reach_a_running_container,
+    secrets_leave_a_container_and_a_command_tells_it_of_changes,
     a_read_only_root_gets_its_secrets,
     owners_are_the_containers_own_in_a_user_namespace,
     owners_are_the_containers_own_where_podman_chooses_its_ids,
@@ -262,4 +263,49 @@ fn a_hook_that_is_missing_starts_the_container_without_its_secrets(runtime: Runt
     podman.start("web", &["--annotation", WEB]).unwrap();
     assert!(!podman.run(&["exec", "web", "ls", "/run/secrets/key"]).status.success());
     assert_eq!(podman.run(&["run", IMAGE, "true"]).status.code(), Some(0));
+}
+
+/// Ends of grants, the command of the notifier, and what ps says of capabilities, as with a bare runtime.
+fn secrets_leave_a_container_and_a_command_tells_it_of_changes(runtime: Runtime) {
+    const PROGRAM: &str = "trap 'cat /run/secrets/key > /tmp/told' HUP; while :; do sleep 0.1; done";
+    let (bed, podman) = web(runtime, b"one");
+    let add =
+        ["--secret-add", "source=key,target=once,until=read", "--secret-add", "source=key,target=first,until=healthy"];
+    bed.cli_ok(&[&["service", "update", "web"], &add[..]].concat());
+    bed.cli_ok(&["service", "update", "web", "--notify-command", "podman busybox kill -HUP 1"]);
+    // As packaging/notify.d/podman, for the podman of this test.
+    let (directory, inside) = (bed.place.path("notify.d"), podman.inside("podman"));
+    let words: Vec<&str> = inside.get_args().map(|word| word.to_str().unwrap()).collect();
+    let script = format!(
+        "#!/bin/sh\nexec {} {} exec \"$RUNSECRETS_CONTAINER\" \"$@\"\n",
+        inside.get_program().to_str().unwrap(),
+        words.join(" ")
+    );
+    std::fs::create_dir(&directory).unwrap();
+    std::fs::write(directory.join("podman"), script).unwrap();
+    testbed::running_agent::set_mode(&directory, 0o755);
+    testbed::running_agent::set_mode(&directory.join("podman"), 0o755);
+    let mut notifier = std::process::Command::new(testbed::CLI);
+    notifier.arg("--run-dir").arg(bed.place.run()).args(["notifier", "--directory"]).arg(&directory);
+    let mut notifier = notifier.stdout(std::process::Stdio::null()).spawn().unwrap();
+
+    let options = ["--cap-add", "SYS_ADMIN", "--health-cmd", "cat /run/secrets/key", "--annotation", WEB];
+    podman.ok(&[&["run", "--detach", "--name", "web"], &options[..], &[IMAGE, "sh", "-c", PROGRAM]].concat());
+    let shown = || bed.cli_ok(&["service", "ps", "--no-trunc", "web"]);
+    bed.eventually("it is listed", || shown().contains(" remountable (CAP_SYS_ADMIN)"));
+    assert_eq!(podman.exec("web", &["cat", "/run/secrets/once"]), "one");
+    bed.eventually("it has been read", || shown().contains("key:1 ended "));
+    // A health check that has passed, and whoever watches it for the operator.
+    podman.ok(&["healthcheck", "run", "web"]);
+    let id = podman.ok(&["inspect", "--format", "{{.Id}}", "web"]);
+    bed.cli_ok(&["container", "healthy", id.trim()]);
+    bed.eventually("only what stays is there", || podman.exec("web", &["ls", "/run/secrets"]) == "key\n");
+    bed.cli_given(&["secret", "update", "key", "-"], b"two");
+    bed.eventually("it has read the new value", || {
+        podman.exec("web", &["sh", "-c", "cat /tmp/told 2>/dev/null || true"]) == "two"
+    });
+    bed.eventually("that is said", || shown().contains(" podman exit 0 "));
+    let _ = (notifier.kill(), notifier.wait());
+    podman.remove("web");
+    bed.holds_nothing();
 }

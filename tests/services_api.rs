@@ -44,8 +44,8 @@ fn a_service_is_made_shown_changed_and_removed() {
     let id = made["ID"].as_str().unwrap();
     let service = inspect(&agent, "web");
     let shown = json!([
-        {"Source": "site.key", "Target": "/etc/nginx/site.key", "UID": "33", "GID": "www-data", "Mode": "0440"},
-        {"Source": "site.crt", "Target": "/run/secrets/site.crt", "UID": "0", "GID": "0", "Mode": "0444"},
+        {"Source": "site.key", "Target": "/etc/nginx/site.key", "UID": "33", "GID": "www-data", "Mode": "0440", "Until": null},
+        {"Source": "site.crt", "Target": "/run/secrets/site.crt", "UID": "0", "GID": "0", "Mode": "0444", "Until": null},
     ]);
     assert_eq!(
         (&service["ID"], &service["Name"], &service["RequireClaim"]),

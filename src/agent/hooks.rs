@@ -6,8 +6,8 @@
 use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,8 @@ const WAITING: usize = 4;
 pub struct HookDoor(Arc<Shared>);
 
 struct Shared {
-    listener: UnixListener,
+    /// Replaced when its name has gone.
+    listener: RwLock<Arc<UnixListener>>,
     deliveries: Arc<Deliveries>,
     patience: Duration,
     limit: usize,
@@ -55,6 +56,7 @@ impl HookDoor {
     ) -> io::Result<Self> {
         listener.set_nonblocking(false)?;
         let (stopping, threads, waiting) = Default::default();
+        let listener = RwLock::new(Arc::new(listener));
         let shared = Arc::new(Shared { listener, deliveries, patience, limit, stopping, threads, waiting });
         for _ in 0..WAITING.min(limit) {
             shared.start_thread()?;
@@ -62,11 +64,24 @@ impl HookDoor {
         Ok(Self(shared))
     }
 
+    /// What makes this door serve another listener in the place of its own.
+    pub fn replacer(&self) -> impl Fn(UnixListener) -> io::Result<()> + Send + 'static {
+        let shared = Arc::clone(&self.0);
+        move |listener| {
+            listener.set_nonblocking(false)?;
+            let mut place = shared.listener.write().unwrap_or_else(PoisonError::into_inner);
+            let old = std::mem::replace(&mut *place, Arc::new(listener));
+            drop(place);
+            // Threads that wait in accept(2) return from it, and find the new one.
+            Ok(shutdown(old.as_raw_fd(), Shutdown::Both)?)
+        }
+    }
+
     /// Accepts no more, and waits until the exchanges under way have ended, but not longer than `patience`; blocks.
     pub fn close(self, patience: Duration) {
         self.0.stopping.store(true, Ordering::SeqCst);
         // Threads that wait in accept(2) return from it.
-        if let Err(error) = shutdown(self.0.listener.as_raw_fd(), Shutdown::Both) {
+        if let Err(error) = shutdown(self.0.listener().as_raw_fd(), Shutdown::Both) {
             warn!(%error, "cannot close hook.sock");
         }
         let deadline = Instant::now() + patience;
@@ -81,6 +96,10 @@ impl HookDoor {
 }
 
 impl Shared {
+    fn listener(&self) -> Arc<UnixListener> {
+        Arc::clone(&self.listener.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn start_thread(self: &Arc<Self>) -> io::Result<()> {
         self.threads.fetch_add(1, Ordering::SeqCst);
         self.waiting.fetch_add(1, Ordering::SeqCst);
@@ -95,7 +114,8 @@ impl Shared {
     /// One thread's life: it ends when the agent stops, or when enough others wait.
     fn serve(self: &Arc<Self>) {
         while !self.stopping.load(Ordering::SeqCst) {
-            let accepted = self.listener.accept();
+            let listener = self.listener();
+            let accepted = listener.accept();
             let others = self.waiting.fetch_sub(1, Ordering::SeqCst) - 1;
             match accepted {
                 Ok((connection, _)) => self.serve_one(connection, others),
@@ -103,6 +123,7 @@ impl Shared {
                     self.waiting.fetch_add(1, Ordering::SeqCst);
                     break;
                 }
+                Err(_) if !Arc::ptr_eq(&listener, &self.listener()) => {}
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ECONNABORTED | libc::EINTR)) => {}
                 Err(error) => {
                     warn!(%error, "cannot accept a hook's connection");

@@ -51,6 +51,8 @@ pub mod service;
 #[cfg(target_os = "linux")]
 pub mod sockets;
 #[cfg(target_os = "linux")]
+pub mod standing;
+#[cfg(target_os = "linux")]
 pub mod user_hooks;
 
 use std::io::Write;

@@ -70,6 +70,18 @@ pub struct SocketName {
     inode: (u64, u64),
 }
 
+impl SocketName {
+    /// Whether it still leads to the socket.
+    pub fn stands(&self) -> bool {
+        std::fs::symlink_metadata(&self.path).is_ok_and(|found| inode(&found) == self.inode)
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 /// Makes the socket `path`. The directory must be one that only we can
 /// change.
 ///
@@ -99,8 +111,9 @@ pub fn bind(path: PathBuf, openness: Openness) -> Result<(UnixListener, SocketNa
 
 impl Drop for SocketName {
     fn drop(&mut self) {
-        let still_ours = std::fs::symlink_metadata(&self.path).is_ok_and(|found| inode(&found) == self.inode);
-        if still_ours && let Err(error) = std::fs::remove_file(&self.path) {
+        if self.stands()
+            && let Err(error) = std::fs::remove_file(&self.path)
+        {
             tracing::warn!(%error, path = %self.path.display(), "cannot remove the socket");
         }
     }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::io;
-use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -30,6 +29,7 @@ use super::options::Options;
 use super::protected::{self, ProtectionError};
 use super::rootkey::{self, RootKeyError};
 use super::sockets::{self, Openness, SocketError};
+use super::standing::{self, Keeper, Standing};
 use super::user_hooks::{Admittance, UserDoor};
 use super::{exit, notify};
 use crate::model::{HOOK_SOCKET, USER_SOCKET};
@@ -130,8 +130,8 @@ pub fn run(options: &Options) -> Result<(), StartError> {
 
     let (state_dir, run_dir) = (&config.paths.state_dir, &config.paths.run_dir);
     protected::directory(state_dir, 0o700)?;
-    protected::directory(run_dir, 0o711)?;
-    let _locks = [protected::lock(state_dir)?, protected::lock(run_dir)?];
+    protected::directory(run_dir, standing::RUN_MODE)?;
+    let (_state_lock, run_lock) = (protected::lock(state_dir)?, protected::lock(run_dir)?);
 
     let key_file = config.root_key_file();
     let root_key = rootkey::load_or_create(&key_file, &state_dir.join("store.redb"))?;
@@ -160,11 +160,11 @@ pub fn run(options: &Options) -> Result<(), StartError> {
 
     let group = group(&config.api.group);
     let openness = group.map_or(Openness::Owner, Openness::Group);
-    let (admin, _admin_name) = sockets::bind(run_dir.join("agent.sock"), openness)?;
-    let (hook, _hook_name) = sockets::bind(run_dir.join(HOOK_SOCKET), Openness::Owner)?;
+    let (admin, admin_name) = sockets::bind(run_dir.join("agent.sock"), openness)?;
+    let (hook, hook_name) = sockets::bind(run_dir.join(HOOK_SOCKET), Openness::Owner)?;
     let rootless = &config.rootless;
     let users = rootless.enabled.then(|| sockets::bind(run_dir.join(USER_SOCKET), Openness::Everybody)).transpose()?;
-    let (users, _users_name) = users.unzip();
+    let (users, users_name) = users.unzip();
     let facts = facts(options, &config, memory);
 
     let runtime = runtime().map_err(StartError::Runtime)?;
@@ -181,10 +181,21 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         let hooks = hooks.map_err(StartError::Runtime)?;
         let admittance = admittance(&config);
         let users = users.map(|users| UserDoor::open(users, deliveries.clone(), admittance)).transpose();
-        let doors = (hooks, users.map_err(StartError::Runtime)?);
-        let api = Arc::new(Api { lock, deliveries, events, follower, facts, kept_versions, body_time, stop });
+        let users = users.map_err(StartError::Runtime)?;
+        let (admin, replacer) = Listener::new(admin).map_err(StartError::Runtime)?;
         let admission = group.map_or(Admission::RootOnly, Admission::Group);
-        serve(&config.limits, api, (admin, admission), doors, stopper).await
+        let admin = Door::new("agent.sock", admin, admission, config.limits.api_connections.count());
+        let mut sockets = vec![
+            Standing { name: admin_name, openness, replace: Box::new(move |listener| replacer.replace(listener)) },
+            Standing { name: hook_name, openness: Openness::Owner, replace: Box::new(hooks.replacer()) },
+        ];
+        if let Some((name, door)) = users_name.zip(users.as_ref()) {
+            sockets.push(Standing { name, openness: Openness::Everybody, replace: Box::new(door.replacer()) });
+        }
+        let keeper = Keeper::start(run_dir, run_lock, sockets, deliveries.clone());
+        let _keeper = keeper.map_err(StartError::Runtime)?;
+        let api = Arc::new(Api { lock, deliveries, events, follower, facts, kept_versions, body_time, stop });
+        serve(&config.limits, api, admin, (hooks, users), stopper).await
     })?;
     // A thread that still waits for a disk or a hook is not waited for.
     runtime.shutdown_background();
@@ -281,12 +292,10 @@ fn runtime() -> io::Result<Runtime> {
 async fn serve(
     limits: &Limits,
     api: Arc<Api>,
-    (admin, admins): (UnixListener, Admission),
+    admin: Door,
     (hooks, users): (HookDoor, Option<UserDoor>),
     stopper: watch::Sender<bool>,
 ) -> Result<(), StartError> {
-    let admin = Listener::new(admin).map_err(StartError::Runtime)?;
-    let admin = Door::new("agent.sock", admin, admins, limits.api_connections.count());
     let mut terminate = signal(SignalKind::terminate()).map_err(StartError::Runtime)?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(StartError::Runtime)?;
     let (stop, patience) = (api.stop.clone(), limits.stop_seconds.seconds());
@@ -305,8 +314,10 @@ async fn serve(
         told,
         admin.keep(stop, patience, |stream, peer, place| listen::serve_api(&api, limits, stream, peer, place)),
     );
+    let deliveries = api.deliveries.clone();
     // A thread that does not end in time is left to the end of the process.
     let closing = move || {
+        deliveries.reveal_all();
         hooks.close(patience);
         users.map(|users| users.close(patience))
     };

@@ -7,7 +7,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
@@ -49,7 +49,8 @@ pub struct Admittance {
 pub struct UserDoor(Arc<Shared>);
 
 struct Shared {
-    listener: UnixListener,
+    /// Replaced when its name has gone.
+    listener: RwLock<Arc<UnixListener>>,
     deliveries: Arc<Deliveries>,
     admittance: Admittance,
     stopping: AtomicBool,
@@ -71,17 +72,31 @@ impl UserDoor {
     pub fn open(listener: UnixListener, deliveries: Arc<Deliveries>, admittance: Admittance) -> io::Result<Self> {
         listener.set_nonblocking(false)?;
         let (stopping, open) = Default::default();
+        let listener = RwLock::new(Arc::new(listener));
         let shared = Arc::new(Shared { listener, deliveries, admittance, stopping, open });
         let door = Arc::clone(&shared);
         Builder::new().name("user door".to_owned()).stack_size(STACK).spawn(move || door.keep())?;
         Ok(Self(shared))
     }
 
+    /// What makes this door serve another listener in the place of its own.
+    pub fn replacer(&self) -> impl Fn(UnixListener) -> io::Result<()> + Send + 'static {
+        let shared = Arc::clone(&self.0);
+        move |listener| {
+            listener.set_nonblocking(false)?;
+            let mut place = shared.listener.write().unwrap_or_else(PoisonError::into_inner);
+            let old = std::mem::replace(&mut *place, Arc::new(listener));
+            drop(place);
+            // The thread that waits in accept(2) returns from it, and finds the new one.
+            Ok(shutdown(old.as_raw_fd(), Shutdown::Both)?)
+        }
+    }
+
     /// Accepts no more, and waits until the exchanges under way have ended, but not longer than `patience`; blocks.
     pub fn close(self, patience: Duration) {
         self.0.stopping.store(true, Ordering::SeqCst);
         // The thread that waits in accept(2) returns from it.
-        if let Err(error) = shutdown(self.0.listener.as_raw_fd(), Shutdown::Both) {
+        if let Err(error) = shutdown(self.0.listener().as_raw_fd(), Shutdown::Both) {
             warn!(%error, "cannot close user.sock");
         }
         let deadline = Instant::now() + patience;
@@ -92,12 +107,18 @@ impl UserDoor {
 }
 
 impl Shared {
+    fn listener(&self) -> Arc<UnixListener> {
+        Arc::clone(&self.listener.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
     fn keep(self: &Arc<Self>) {
         let (mut refused, mut failed) = (Throttle::default(), Throttle::default());
         while !self.stopping.load(Ordering::SeqCst) {
-            let connection = match self.listener.accept() {
+            let listener = self.listener();
+            let connection = match listener.accept() {
                 Ok((connection, _)) => connection,
                 Err(_) if self.stopping.load(Ordering::SeqCst) => break,
+                Err(_) if !Arc::ptr_eq(&listener, &self.listener()) => continue,
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ECONNABORTED | libc::EINTR)) => continue,
                 Err(error) => {
                     if let Some(unsaid) = failed.due() {

@@ -58,19 +58,29 @@ impl Agent {
         self.ask(Method::POST, path, body)
     }
 
+    /// `POST path` without a body: the answer, if there is one in it.
+    pub(super) fn post_for<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<Option<T>, CliError> {
+        let bytes = self.bytes(Method::POST, path, Vec::new())?;
+        let read = || serde_json::from_slice(&bytes).map_err(|_| CliError::Answer { path: path.to_owned() });
+        if bytes.is_empty() { Ok(None) } else { read().map(Some) }
+    }
+
     /// `DELETE path`.
     pub(super) fn delete(&self, path: &str) -> Result<(), CliError> {
         self.ask(Method::DELETE, path, Vec::new()).map(drop)
     }
 
     fn ask(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Value, CliError> {
-        self.runtime.block_on(async {
-            let bytes = self.timed(ANSWER, async { self.collect(self.send(method, path, body).await?).await }).await?;
-            if bytes.is_empty() {
-                return Ok(Value::Nil);
-            }
-            serde_json::from_slice(&bytes).map_err(|_| CliError::Answer { path: path.to_owned() })
-        })
+        let bytes = self.bytes(method, path, body)?;
+        if bytes.is_empty() {
+            return Ok(Value::Nil);
+        }
+        serde_json::from_slice(&bytes).map_err(|_| CliError::Answer { path: path.to_owned() })
+    }
+
+    fn bytes(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Bytes, CliError> {
+        let asked = async { self.collect(self.send(method, path, body).await?).await };
+        self.runtime.block_on(async { self.timed(ANSWER, asked).await })
     }
 
     /// `GET path`, an endless answer: `each` gets every line until it says stop or the agent ends.

@@ -142,6 +142,7 @@ mod tests {
     // In the system's words, which are others on Windows.
     #[cfg(target_os = "linux")]
     #[test]
+    #[cfg(target_os = "linux")]
     fn faults_are_told_as_docker_tells_them() {
         let words = |file: &str| read(Path::new(file)).err().map(|error| error.to_string()).unwrap_or_default();
         assert_eq!(words("/nonexist"), "error reading from /nonexist: open /nonexist: no such file or directory");

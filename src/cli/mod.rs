@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod format;
 mod input;
+mod notifier;
 mod object;
 mod ps;
 #[cfg_attr(windows, path = "windows/reach.rs")]
@@ -30,7 +31,7 @@ mod versions;
 use std::path::Path;
 use std::process::ExitCode;
 
-use args::{Arguments, Asked, Command};
+use args::{Arguments, Asked, Command, ContainerCommand};
 use client::Agent;
 use error::CliError;
 use report::Report;
@@ -63,6 +64,11 @@ fn run(arguments: Arguments, examinations: &[Examination], report: &mut Report) 
     match arguments.command {
         Command::Secret(command) => secret::run(command, &agent, report),
         Command::Service(command) => service::run(command, &agent, report),
+        Command::Container(ContainerCommand::Healthy(command)) => {
+            service::containers_healthy(&command, &agent, report);
+            Ok(())
+        }
+        Command::Notifier(command) => notifier::run(&command, &socket, report),
         Command::Cdi(command) => cdi::run(command, &run_dir, &agent, report),
         Command::Compose(command) => compose::run(command, &agent, report),
         Command::Unlock(command) => unlock::unlock(&command, &agent, report),

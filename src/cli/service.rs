@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::args::{Inspect, List, ServiceCommand, ServiceCreate, ServiceRm, ServiceUpdate};
+use super::args::{ContainerHealthy, Inspect, List, ServiceCommand, ServiceCreate, ServiceRm, ServiceUpdate};
 use super::client::Agent;
 use super::error::CliError;
 use super::format::{self, Columns};
@@ -12,7 +12,7 @@ use super::object::{collect, label_columns, path, query, rows, shape};
 use super::report::Report;
 use super::template::Value;
 use super::versions::all_changed;
-use crate::model::{CLAIM_ANNOTATION, Grant, Labels, Selector, Signal};
+use crate::model::{CLAIM_ANNOTATION, Command, Grant, Labels, Selector, Signal, Until};
 
 /// Where services are in the API.
 pub(super) const SERVICES: &str = "/runsecrets/v1/services/";
@@ -46,6 +46,8 @@ Secrets:
   Source:        {{.Source}}
   Owner:         {{.UID}}:{{.GID}}
   Mode:          {{.Mode}}
+{{- if .Until }}
+  Until:         {{.Until}}{{ end }}
 {{- end }}{{ end }}
 {{- if .Match }}
 Match:
@@ -75,6 +77,8 @@ pub(super) struct Reference<'a> {
     gid: String,
     #[serde(rename = "Mode")]
     mode: String,
+    #[serde(rename = "Until", skip_serializing_if = "Option::is_none")]
+    until: Option<Until>,
 }
 
 impl<'a> From<&'a Grant> for Reference<'a> {
@@ -85,6 +89,7 @@ impl<'a> From<&'a Grant> for Reference<'a> {
             uid: grant.uid.to_string(),
             gid: grant.gid.to_string(),
             mode: grant.mode.to_string(),
+            until: grant.until,
         }
     }
 }
@@ -103,6 +108,8 @@ pub(super) struct Create<'a> {
     pub(super) credentials: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) notify: Option<Signal>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) notify_command: Option<&'a Command>,
     #[serde(skip_serializing_if = "<[u32]>::is_empty")]
     pub(super) users: &'a [u32],
 }
@@ -121,6 +128,8 @@ pub(super) struct Update<'a> {
     pub(super) credentials: Option<bool>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) notify: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) notify_command: Option<Vec<&'a str>>,
     pub(super) live: bool,
     #[serde(skip_serializing_if = "<[u32]>::is_empty")]
     pub(super) user_add: &'a [u32],
@@ -132,6 +141,10 @@ pub(super) struct Update<'a> {
 pub(super) fn run(command: ServiceCommand, agent: &Agent, report: &mut Report) -> Result<(), CliError> {
     match command {
         ServiceCommand::Create(arguments) => create(&arguments, agent, report),
+        ServiceCommand::Healthy(arguments) => {
+            healthy(("service", SERVICES), &arguments.references, agent, report);
+            Ok(())
+        }
         ServiceCommand::Inspect(arguments) => inspect(&arguments, agent, report),
         ServiceCommand::Ls(arguments) => list(&arguments, agent, report),
         ServiceCommand::Ps(arguments) => super::ps::of_service(&arguments, agent, report),
@@ -154,6 +167,7 @@ fn create(arguments: &ServiceCreate, agent: &Agent, report: &mut Report) -> Resu
         require_claim: arguments.require_claim,
         credentials: arguments.credentials,
         notify: arguments.notify,
+        notify_command: arguments.notify_command.as_ref(),
         users: &arguments.users,
     };
     let made = agent.post("/runsecrets/v1/services/create", serde_json::to_vec(&body).unwrap_or_default())?;
@@ -221,6 +235,7 @@ fn update(arguments: &ServiceUpdate, agent: &Agent, report: &mut Report) -> Resu
         match_rm: &arguments.match_rm,
         credentials: arguments.credentials,
         notify: arguments.notify.as_deref(),
+        notify_command: arguments.notify_command.as_deref().map(|words| words.split_whitespace().collect()),
         user_add: &arguments.user_add,
         user_rm: &arguments.user_rm,
         live: arguments.live.live,
@@ -229,6 +244,21 @@ fn update(arguments: &ServiceUpdate, agent: &Agent, report: &mut Report) -> Resu
     let answer = agent.post(&path, serde_json::to_vec(&body).unwrap_or_default())?;
     report.line(&arguments.service);
     all_changed(&answer)
+}
+
+/// Says that containers are healthy.
+pub(super) fn containers_healthy(arguments: &ContainerHealthy, agent: &Agent, report: &mut Report) {
+    healthy(("container", "/runsecrets/v1/containers/"), &arguments.containers, agent, report);
+}
+
+fn healthy((kind, place): (&'static str, &str), references: &[String], agent: &Agent, report: &mut Report) {
+    for reference in references {
+        let told = path(kind, place, reference).and_then(|path| agent.post(&(path + "/healthy"), Vec::new()));
+        match told.and_then(|answer| all_changed(&answer)) {
+            Ok(()) => report.line(reference),
+            Err(error) => report.error(&error),
+        }
+    }
 }
 
 fn remove(arguments: &ServiceRm, agent: &Agent, report: &mut Report) {
@@ -272,14 +302,15 @@ mod tests {
     #[test]
     fn pretty_and_table_have_one_line_a_fact() {
         let json = r#"{"ID":"auweyvbzdjmkcqtanjez0nkl0","Name":"web","Labels":{"k":"v"},"Secrets":[{"Source":"a",
-            "Target":"/run/secrets/a","UID":"0","GID":"0","Mode":"0444"}],"Match":["untrusted:tier=a.*"],"RequireClaim":false,"Credentials":false,
+            "Target":"/run/secrets/a","UID":"0","GID":"0","Mode":"0444","Until":null},{"Source":"b","Target":"/run/secrets/b","UID":"0",
+            "GID":"0","Mode":"0444","Until":"read"}],"Match":["untrusted:tier=a.*"],"RequireClaim":false,"Credentials":false,
             "Users":[1000,1001],
             "CreatedAt":"1970-01-01T00:00:00Z","UpdatedAt":"1970-01-01T00:00:00Z","Version":{"Index":3}}"#;
         let service = serde_json::from_str::<Value>(json).unwrap().typed();
         let rows = [row(&service, 5_000_000_000)];
         assert_eq!(
             format::listed(&COLUMNS, "", false, &rows).unwrap(),
-            "ID             NAME      SECRETS   CREATED         UPDATED\nauweyvbzdjmk   web       1         5 seconds ago   5 seconds ago\n"
+            "ID             NAME      SECRETS   CREATED         UPDATED\nauweyvbzdjmk   web       2         5 seconds ago   5 seconds ago\n"
         );
         let expected = "ID:              auweyvbzdjmkcqtanjez0nkl0
 Name:            web
@@ -290,6 +321,11 @@ Secrets:
   Source:        a
   Owner:         0:0
   Mode:          0444
+ Target:         /run/secrets/b
+  Source:        b
+  Owner:         0:0
+  Mode:          0444
+  Until:         read
 Match:
  - untrusted:tier=a.*
 Claim required:  false

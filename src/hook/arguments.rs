@@ -12,6 +12,8 @@ use super::error::HookError;
 pub(super) enum Stage {
     /// `createRuntime` or `prestart`.
     Deliver,
+    /// The container runs already: CRIU has restored it. What the wrapper says; no runtime has such a stage.
+    Restored,
     /// `poststop`.
     Withdraw,
     /// Say which version this is.
@@ -37,6 +39,7 @@ impl Arguments {
         let mut arguments = arguments.into_iter();
         let stage = match arguments.next().as_deref().and_then(|stage| stage.to_str()) {
             Some("create-runtime" | "createRuntime" | "prestart") => Stage::Deliver,
+            Some("restored") => Stage::Restored,
             Some("poststop") => Stage::Withdraw,
             Some("--version") => Stage::Version,
             _ => return Err(HookError::Usage),

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::AsFd;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::deliver::linux::{Attached, Existing, look_up};
+use crate::failpoint::{Point, reach};
 use crate::model::ContainerId;
 use crate::oci::{Config, State};
 use crate::sys::linux::path::Dir;
@@ -13,7 +14,7 @@ use crate::sys::linux::pidfd::{MountNamespace, Process};
 use crate::wire::{AgentReply, Deliver, HookRequest, Layout, PROTOCOL, Surroundings};
 
 use super::agent::Agent;
-use super::arguments::Arguments;
+use super::arguments::{Arguments, Stage};
 use super::bundle::{read_config, read_state, rootfs};
 use super::claim::{claim, is_sandbox};
 use super::error::HookError;
@@ -30,9 +31,11 @@ pub(super) fn deliver(arguments: &Arguments) -> Result<(), HookError> {
         return Ok(());
     }
     trace.step("read");
+    reach(Point::HookRead);
 
     // First of all: the agent wakes up while we look at the container.
     let agent = Agent::connect(&arguments.run_dir)?;
+    reach(Point::HookConnected);
     let init = container_init(&state)?;
     refuse_shared_mount_namespace(&init)?;
     let request = Deliver {
@@ -45,9 +48,15 @@ pub(super) fn deliver(arguments: &Arguments) -> Result<(), HookError> {
     };
     agent.tell(&HookRequest::Deliver(request), &[init.as_fd()])?;
     trace.step("claim");
+    reach(Point::HookClaimed);
 
-    enter(&agent, &init, &rootfs(bundle, &config)?)
-        .and_then(|rootfs| attach(&agent, &rootfs, &mut trace))
+    let (rootfs, existing) = match arguments.stage {
+        // It has gone to its root already, and what it shows as /proc is nothing to rely on.
+        Stage::Restored => (PathBuf::from("/"), Some(Existing::of(&init)?)),
+        _ => (rootfs(bundle, &config)?, None),
+    };
+    enter(&agent, &init, &rootfs)
+        .and_then(|rootfs| attach(&agent, &rootfs, existing, &mut trace))
         .inspect_err(|error| agent.lament(error))
 }
 
@@ -80,10 +89,11 @@ fn enter_namespaces(init: &Process) -> io::Result<()> {
 }
 
 /// Asks for the mounts of a claim that has been made, and attaches them. In the container's mount namespace.
-fn attach(agent: &Agent, rootfs: &Dir, trace: &mut Trace) -> Result<(), HookError> {
-    let existing = Existing::below(rootfs)?;
+fn attach(agent: &Agent, rootfs: &Dir, existing: Option<Existing>, trace: &mut Trace) -> Result<(), HookError> {
+    let existing = existing.map_or_else(|| Existing::below(rootfs), Ok)?;
     let layout = existing.layout(rootfs)?;
     trace.step("enter");
+    reach(Point::HookEntered);
 
     let keep = match &layout {
         Layout::Directory { keep } => keep.clone(),
@@ -96,6 +106,7 @@ fn attach(agent: &Agent, rootfs: &Dir, trace: &mut Trace) -> Result<(), HookErro
         answer = agent.ask(&HookRequest::Owners { users, groups })?;
     }
     trace.step("ask");
+    reach(Point::HookAnswered);
 
     let attached = match answer {
         (AgentReply::Nothing, _) => return Ok(()),
@@ -104,9 +115,11 @@ fn attach(agent: &Agent, rootfs: &Dir, trace: &mut Trace) -> Result<(), HookErro
         }
         _ => return Err(HookError::Unexpected),
     };
+    reach(Point::HookAttached);
     // What is attached is undone when this cannot be said: nobody would scrub it.
     agent.tell(&HookRequest::Attached { made: attached.made().to_vec() }, &[])?;
     attached.keep();
+    reach(Point::HookTold);
     trace.step("attach");
     Ok(())
 }

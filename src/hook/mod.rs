@@ -11,6 +11,8 @@
 //! 6. looks at what is mounted, and asks the agent for the service's mounts;
 //! 7. attaches them and tells the agent so; undoes everything if it cannot.
 //!
+//! `restored`, after the runtime has restored the container from a checkpoint: the same.
+//!
 //! `poststop`
 //! 1. tells the agent that the container has stopped;
 //! 2. removes the mount points that were made for it;
@@ -33,6 +35,8 @@ use std::io::Write;
 use arguments::{Arguments, Stage};
 use error::HookError;
 
+use crate::failpoint::{Point, reach};
+
 /// The hook did its work, or had none.
 const DONE: u8 = 0;
 /// The hook could not do its work: the runtime gives up the container.
@@ -41,6 +45,7 @@ const FAILED: u8 = 1;
 /// Runs the hook and returns its exit code.
 pub fn main() -> u8 {
     let arguments = Arguments::parse(std::env::args_os().skip(1));
+    reach(Point::HookStarted);
     if let Err(cause) = crate::sys::linux::startup::shed_inheritance() {
         return report(&HookError::Startup { cause });
     }
@@ -53,7 +58,7 @@ pub fn main() -> u8 {
             let _ = writeln!(std::io::stdout(), "runsecrets-hook {}", env!("CARGO_PKG_VERSION"));
             DONE
         }
-        Stage::Deliver => match deliver::deliver(&arguments) {
+        Stage::Deliver | Stage::Restored => match deliver::deliver(&arguments) {
             Ok(()) => DONE,
             Err(error) => report(&error),
         },

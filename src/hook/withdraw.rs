@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use crate::deliver::linux::remove_mount_points;
+use crate::failpoint::{Point, reach};
 use crate::model::ContainerId;
 use crate::sys::linux::path::Dir;
 use crate::wire::{AgentReply, HookRequest, MadePoint};
@@ -22,12 +23,14 @@ pub(super) fn withdraw(arguments: &Arguments) -> Result<(), HookError> {
     if config.is_some() && !arguments.ask && claim(arguments.service.as_ref(), &state, config.as_ref())?.is_none() {
         return Ok(());
     }
+    reach(Point::WithdrawRead);
     let container = ContainerId::parse(&state.id).map_err(HookError::Claim)?;
     let request = HookRequest::Withdraw { container, bundle: bundle.to_string_lossy().into_owned() };
     let made = match Agent::connect(&arguments.run_dir)?.ask(&request)? {
         (AgentReply::Withdrawn { made }, _) => made,
         _ => return Err(HookError::Unexpected),
     };
+    reach(Point::WithdrawAnswered);
     if let Some(config) = config {
         remove_below(&rootfs(bundle, &config)?, &made);
     }

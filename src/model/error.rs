@@ -65,6 +65,14 @@ pub enum ModelError {
     TooManySelectors(usize),
     /// A signal that is none of those that tell a program something.
     SignalUnknown(String),
+    /// No name of a program for commands.
+    CommandName(String),
+    /// A command with too many, too long or odd arguments.
+    CommandArguments,
+    /// A command that is written for a shell.
+    CommandQuoted,
+    /// No end of a secret's stay in a container.
+    UntilInvalid(String),
     /// A uid that no user has, or root's.
     UserInvalid(u32),
     /// A service is open to more users than are allowed.
@@ -128,6 +136,22 @@ impl fmt::Display for ModelError {
                 escaped(first),
                 escaped(second),
                 escaped(target)
+            ),
+            Self::CommandName(name) => write!(
+                f,
+                "'{}' is no name of a program in /etc/runsecrets/notify.d: letters, digits, - _ and . are",
+                escaped(name)
+            ),
+            Self::CommandArguments => {
+                f.write_str("a command has at most 32 arguments of 1024 bytes, and no control characters in them")
+            }
+            Self::CommandQuoted => f.write_str(
+                "a command is words with blanks between them, and no shell reads it: write what needs quotes into the program",
+            ),
+            Self::UntilInvalid(text) => write!(
+                f,
+                "invalid until '{}': a time from 1s to 366d (30s, 5m, 2h, 1d), healthy or read",
+                escaped(text)
             ),
             Self::SignalUnknown(text) => write!(
                 f,

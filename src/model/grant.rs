@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::error::ModelError;
 use super::name::SecretName;
 use super::target::Target;
+use super::until::Until;
 
 /// The most grants of one service: each may need a descriptor of its own, and one message carries 253 (SCM_MAX_FD).
 pub const MAX_GRANTS: usize = 250;
@@ -131,10 +132,13 @@ pub struct Grant {
     pub gid: Owner,
     /// The file's mode.
     pub mode: Mode,
+    /// What takes it from a container that runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Until>,
 }
 
 impl Grant {
-    /// Reads `NAME` or `source=,target=,uid=,gid=,mode=` (keys in any case, `src` for `source`, CSV quoting).
+    /// Reads `NAME` or `source=,target=,uid=,gid=,mode=,until=` (keys in any case, `src` for `source`, CSV quoting).
     ///
     /// # Errors
     /// The [`ModelError`] that names the field.
@@ -145,7 +149,7 @@ impl Grant {
         {
             return Self::simple(only);
         }
-        let (mut source, mut target) = (None, None);
+        let (mut source, mut target, mut until) = (None, None, None);
         let (mut uid, mut gid, mut mode) = (Owner::ROOT, Owner::ROOT, Mode::DEFAULT);
         for field in &fields {
             let Some((key, value)) = field.split_once('=') else { return Err(ModelError::GrantField(field.clone())) };
@@ -155,6 +159,7 @@ impl Grant {
                 "uid" => uid = Owner::parse(value)?,
                 "gid" => gid = Owner::parse(value)?,
                 "mode" => mode = Mode::parse(value)?,
+                "until" => until = Some(Until::parse(value)?),
                 _ => return Err(ModelError::GrantKey(key.to_owned())),
             }
         }
@@ -165,6 +170,7 @@ impl Grant {
             uid,
             gid,
             mode,
+            until,
         })
     }
 
@@ -178,6 +184,7 @@ impl Grant {
             uid: Owner::ROOT,
             gid: Owner::ROOT,
             mode: Mode::DEFAULT,
+            until: None,
         })
     }
 }

@@ -11,12 +11,13 @@ fn a_bare_name_has_dockers_defaults() {
 
 #[test]
 fn every_key_is_read_in_any_case() {
-    let grant = Grant::parse("SRC=site.conf,Target=/etc/nginx/site.conf,uid=33,GID=ssl,mode=0440").unwrap();
+    let grant = Grant::parse("SRC=site.conf,Target=/etc/nginx/site.conf,uid=33,GID=ssl,mode=0440,Until=5m").unwrap();
     assert_eq!(grant.source.as_str(), "site.conf");
     assert_eq!(grant.target.as_str(), "/etc/nginx/site.conf");
     assert_eq!(grant.uid, Owner::Number(33));
     assert_eq!(grant.gid, Owner::Name("ssl".into()));
     assert_eq!(grant.mode.bits(), 0o440);
+    assert_eq!(grant.until, Some(Until::After(std::time::Duration::from_secs(300))));
 }
 
 #[test]
@@ -34,6 +35,7 @@ fn refusals_name_the_field_in_dockers_words() {
     assert_eq!(words("target=x"), "source is required");
     assert_eq!(words("source=a,b"), "invalid field 'b' must be a key=value pair");
     assert_eq!(words("source=a,foo=b"), "invalid field in secret request: foo");
+    assert!(words("source=a,until=soon").starts_with("invalid until 'soon': a time from 1s"));
     assert!(words("source=a,mode=abc").starts_with("invalid mode specified:"));
 }
 

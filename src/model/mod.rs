@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod claim;
+mod command;
 mod error;
 mod grant;
 mod hook_entry;
@@ -17,8 +18,10 @@ mod signal;
 mod target;
 mod text;
 mod timestamp;
+mod until;
 
 pub use claim::{CLAIM_ANNOTATION, Claim, ClaimRoute, ContainerId, SERVICE_ANNOTATION};
+pub use command::{Command, CommandEnd};
 pub use error::ModelError;
 pub use grant::{Grant, Grants, MAX_GRANTS, Mode, Owner};
 pub use hook_entry::{HOOK, HOOK_ENVIRONMENT, HOOK_TIMEOUT, HookStage};
@@ -33,3 +36,4 @@ pub use signal::Signal;
 pub use target::{CREDENTIALS_VARIABLE, MAX_TARGET, SECRETS_DIR, Target, is_within};
 pub use text::{escaped, escaped_line};
 pub use timestamp::Timestamp;
+pub use until::Until;

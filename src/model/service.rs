@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
+use super::command::Command;
 use super::error::ModelError;
 use super::grant::Grants;
 use super::id::Id;
@@ -92,6 +93,9 @@ pub struct Service {
     /// By which the first process of its containers is told that their secrets have changed while it runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notify: Option<Signal>,
+    /// What is run on the host when the secrets of one of its containers have changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notify_command: Option<Command>,
     /// The users, besides root, whose own (rootless) containers may be this service; by default nobody.
     #[serde(default, skip_serializing_if = "Users::is_empty")]
     pub users: Users,

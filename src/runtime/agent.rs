@@ -22,6 +22,25 @@ const SOCKET: &str = "hook.sock";
 /// How long the wrapper waits for the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// Says to the agent of `run_dir` that `request` is about to happen. It is over when the connection that comes back is
+/// closed by whoever has it then. None where nobody listens.
+///
+/// # Errors
+/// [`WrapperError::Agent`]; [`WrapperError::Refused`], with the agent's reason.
+pub(super) fn announce(run_dir: Option<&Path>, request: &HookRequest) -> Result<Option<UnixStream>, WrapperError> {
+    let path = run_dir.unwrap_or(Path::new(RUN_DIR)).join(SOCKET);
+    let Ok(stream) = UnixStream::connect(&path) else { return Ok(None) };
+    let failed = |cause: &dyn std::fmt::Display| WrapperError::Agent { path: path.clone(), cause: cause.to_string() };
+    prepared(&stream).map_err(|cause| failed(&cause))?;
+    let channel = Channel::new(stream);
+    channel.send(request, &[]).map_err(|cause| failed(&cause))?;
+    match channel.receive().map_err(|cause| failed(&cause))? {
+        (AgentReply::Nothing, _) => Ok(Some(channel.into_stream())),
+        (AgentReply::Refused { reason }, _) => Err(WrapperError::Refused { reason }),
+        _ => Err(failed(&"a strange answer; install wrapper and agent of one version")),
+    }
+}
+
 /// The variables that the agent of `run_dir` wants in the container of `bundle`.
 ///
 /// None where the agent cannot be reached or says no: the hook will hear the same, and refuses the container.

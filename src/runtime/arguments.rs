@@ -113,11 +113,26 @@ const SUBCOMMANDS: [&[u8]; 21] = [
     b"version",
 ];
 
+/// What a runtime is called to do, as far as it is of interest to us.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Verb {
+    /// `create` or `run`.
+    Create,
+    /// `checkpoint`.
+    Checkpoint,
+    /// `restore`.
+    Restore,
+    /// Anything else, or a request for help.
+    #[default]
+    Other,
+}
+
 /// What a call of a runtime says of interest to us.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Invocation {
-    /// Whether a container is created: `create` or `run`.
-    creates: bool,
+    pub(super) verb: Verb,
+    /// How many arguments there are up to the subcommand and with it.
+    pub(super) head: usize,
     bundle: Option<PathBuf>,
     /// crun's `--config`: a file that it reads in place of the bundle's own.
     pub(super) config: Option<PathBuf>,
@@ -138,7 +153,12 @@ impl Invocation {
         while let [argument, rest @ ..] = left {
             left = rest;
             let Some((name, inline)) = option(argument) else {
-                invocation.creates = matches!(argument.as_bytes(), b"create" | b"run");
+                invocation.verb = match argument.as_bytes() {
+                    b"create" | b"run" => Verb::Create,
+                    b"checkpoint" => Verb::Checkpoint,
+                    b"restore" => Verb::Restore,
+                    _ => Verb::Other,
+                };
                 break;
             };
             let next = rest.first().map(OsString::as_os_str);
@@ -156,17 +176,18 @@ impl Invocation {
         }
         // Only in the first place: further back, it could be the value of an option that is not known here.
         if left.first().is_some_and(|argument| HELP.iter().any(|help| argument == help)) {
-            invocation.creates = false;
+            invocation.verb = Verb::Other;
         }
-        if invocation.creates {
+        invocation.head = arguments.len() - left.len();
+        if invocation.verb == Verb::Create {
             invocation.scan_creation(left, dialect);
         }
         invocation
     }
 
-    /// The bundle of a container that is to be created; none when nothing is created.
-    pub(super) fn bundle(&self) -> Option<PathBuf> {
-        self.creates.then(|| self.bundle.clone().unwrap_or_else(|| PathBuf::from(".")))
+    /// The bundle of a container that is to be created.
+    pub(super) fn bundle(&self) -> PathBuf {
+        self.bundle.clone().unwrap_or_else(|| PathBuf::from("."))
     }
 
     /// Options after `create` or `run`; crun takes them behind the container's id as well.
@@ -209,7 +230,7 @@ fn other_config(value: &OsStr) -> Option<PathBuf> {
 }
 
 /// An option's name without its dashes, and its value where both are one argument (`--name=value`).
-fn option(argument: &OsStr) -> Option<(&[u8], Option<&OsStr>)> {
+pub(super) fn option(argument: &OsStr) -> Option<(&[u8], Option<&OsStr>)> {
     let bytes = argument.as_bytes();
     let name = bytes.strip_prefix(b"--").or_else(|| bytes.strip_prefix(b"-")).filter(|name| !name.is_empty())?;
     Some(match name.iter().position(|byte| *byte == b'=') {
@@ -219,14 +240,19 @@ fn option(argument: &OsStr) -> Option<(&[u8], Option<&OsStr>)> {
 }
 
 /// The options that `name` may mean: itself, or what argp takes it to be short for.
-fn matching<'t>(name: &[u8], dialect: Dialect, table: &'t [&'static str]) -> impl Iterator<Item = &'t str> {
+pub(super) fn matching<'t>(name: &[u8], dialect: Dialect, table: &'t [&'static str]) -> impl Iterator<Item = &'t str> {
     let exact = dialect == Dialect::Go || table.iter().any(|known| known.as_bytes() == name);
     let fits = move |known: &[u8]| if exact { known == name } else { name.len() > 1 && known.starts_with(name) };
     table.iter().copied().filter(move |known| fits(known.as_bytes()))
 }
 
 /// Whether `name` takes a value; nothing where it is in neither table.
-fn takes_value(name: &[u8], dialect: Dialect, with: &[&'static str], alone: &[&'static str]) -> Option<bool> {
+pub(super) fn takes_value(
+    name: &[u8],
+    dialect: Dialect,
+    with: &[&'static str],
+    alone: &[&'static str],
+) -> Option<bool> {
     if alone.iter().any(|known| known.as_bytes() == name) {
         return Some(false);
     }
@@ -245,7 +271,8 @@ mod tests {
     }
 
     fn bundle(line: &str, dialect: Dialect) -> Option<PathBuf> {
-        Invocation::scan(&words(line), dialect).bundle()
+        let invocation = Invocation::scan(&words(line), dialect);
+        (invocation.verb == Verb::Create).then(|| invocation.bundle())
     }
 
     #[test]

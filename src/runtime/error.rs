@@ -26,6 +26,16 @@ pub(super) enum WrapperError {
     NoHook { path: PathBuf, cause: io::Error },
     /// The hook could be changed by others.
     UnsafeHook { path: PathBuf, why: &'static str },
+    /// The agent says no.
+    Refused { reason: String },
+    /// Nobody listens where the agent should.
+    NoAgent,
+    /// A container with a claim is to be restored in the foreground.
+    Foreground,
+    /// The descriptor of the connection cannot be handed on.
+    Hand { cause: io::Error },
+    /// A container that has been restored could not be given its secrets.
+    NotDelivered { cause: String },
     /// The agent's answer did not come, or is none.
     Agent { path: PathBuf, cause: String },
     /// config.json could not be read.
@@ -80,8 +90,17 @@ impl fmt::Display for WrapperError {
             Self::UnsafeHook { path, why } => {
                 write!(f, "the hook '{}' is not used because {why}; make it root's, writable by root alone", shown(path))
             }
+            Self::Refused { reason } => write!(f, "{}", escaped(reason)),
+            Self::NoAgent => f.write_str("the agent cannot be reached, so the container would be restored without its secrets; start runsecrets-agent"),
+            Self::Foreground => f.write_str("a container with secrets is restored with --detach only: they come when the runtime has ended"),
+            Self::Hand { cause } => write!(f, "cannot hand the connection to the agent on to the runtime: {cause}"),
+            Self::NotDelivered { cause } => write!(
+                f,
+                "the container was restored and has been killed, because its secrets could not be delivered: {}",
+                escaped(cause)
+            ),
             Self::Agent { path, cause } => {
-                write!(f, "cannot ask the agent at '{}' about the environment: {}", shown(path), escaped(cause))
+                write!(f, "cannot ask the agent at '{}': {}", shown(path), escaped(cause))
             }
             Self::Read { path, cause } => write!(f, "cannot read '{}': {cause}; is the bundle complete?", shown(path)),
             Self::Config { path, cause } => write!(f, "cannot use '{}': {cause}", shown(path)),

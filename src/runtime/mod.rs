@@ -2,6 +2,7 @@
 //! service it adds our hooks to the bundle's config.json; then it becomes the real runtime, with the very same arguments.
 //! It knows no secrets, and a container that claims nothing is not touched, unless `--ask` has the agent judge each. It asks
 //! the agent one thing: whether the service wants `$CREDENTIALS_DIRECTORY` in the environment, which no hook can set.
+//! On `checkpoint` the agent keeps the container's secrets out of sight of CRIU, and after `restore` it delivers them anew.
 #![forbid(unsafe_code)]
 
 mod agent;
@@ -9,6 +10,7 @@ mod arguments;
 mod bundle;
 mod error;
 mod programs;
+mod snapshot;
 #[cfg(test)]
 #[allow(dead_code, reason = "the program that uses it is for Windows")]
 mod windows;
@@ -17,12 +19,12 @@ use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
 use crate::model::{ClaimRoute, ServiceName};
 use crate::oci::Additions;
-use arguments::{Dialect, Invocation, Options};
+use arguments::{Dialect, Invocation, Options, Verb};
 use error::WrapperError;
 
 /// Runs the program.
@@ -38,43 +40,64 @@ pub fn main() -> ExitCode {
     let dialect = runtime.as_ref().map_or(Dialect::Go, |runtime| programs::dialect(runtime));
     let invocation = Invocation::scan(rest, dialect);
     // Returns only if the real runtime could not be started.
-    let error = runtime.and_then(|runtime| run(&runtime, &options, &invocation, rest)).unwrap_or_else(|error| error);
-    report(&error, &invocation)
+    match runtime.and_then(|runtime| run(&runtime, &options, &invocation, rest)) {
+        Ok(code) => code,
+        Err(error) => report(&error, &invocation),
+    }
 }
 
-/// The policy of the wrapper; on success it does not return.
+/// The policy of the wrapper. Except after `restore` it returns only if the real runtime could not be started.
 fn run(
     runtime: &Path,
     options: &Options,
     invocation: &Invocation,
     arguments: &[OsString],
-) -> Result<WrapperError, WrapperError> {
-    if let Some(bundle) = invocation.bundle() {
-        let config = bundle::read(&bundle, invocation.config.as_deref())?;
-        let mut said = options.service.as_ref().map(|service| ("--service", service.clone()));
-        let annotated = bundle::claims(&config)?;
-        if options.claim_from_environment && said.is_none() && !annotated {
-            said = bundle::environment_claim(&config)?.map(|service| ("--service-from-environment", service));
+) -> Result<ExitCode, WrapperError> {
+    match invocation.verb {
+        Verb::Create => drop(prepare(runtime, options, &invocation.bundle(), invocation.config.as_deref())?),
+        Verb::Checkpoint => snapshot::hide(runtime, options, &arguments[invocation.head..])?,
+        Verb::Restore => {
+            if let Some(code) = snapshot::restore(runtime, options, arguments, invocation.head)? {
+                return Ok(code);
+            }
         }
-        if said.is_some() || annotated || options.ask {
-            bundle::is_its_own(&bundle, invocation.config.as_deref())?;
-            let hook = programs::hook(options)?;
-            let route = |flag: &str| if flag == "--service" { ClaimRoute::Argument } else { ClaimRoute::Environment };
-            let claimed = said.as_ref().map(|(flag, service)| (route(flag), service));
-            let variables =
-                agent::variables(options.run_dir().as_deref(), &bundle, &bundle::parsed(&config)?, claimed)?;
-            let additions = Additions {
-                hook,
-                variables,
-                arguments: hook_arguments(said.as_ref(), options)?,
-                // crun refuses the container where it cannot open the file that it is told.
-                show_on_stderr: programs::is_crun(runtime) && programs::stderr_opens(),
-            };
-            bundle::add_hooks(&bundle, &config, &additions)?;
-        }
+        Verb::Other => {}
     }
     let cause = Command::new(runtime).arg0(runtime.file_name().unwrap_or(runtime.as_os_str())).args(arguments).exec();
-    Ok(WrapperError::Exec { runtime: runtime.to_owned(), cause })
+    Err(WrapperError::Exec { runtime: runtime.to_owned(), cause })
+}
+
+/// Adds our hooks to a bundle that makes a claim; the hook's program and its arguments if it does.
+fn prepare(
+    runtime: &Path,
+    options: &Options,
+    bundle: &Path,
+    other: Option<&Path>,
+) -> Result<Option<(PathBuf, Vec<String>)>, WrapperError> {
+    let config = bundle::read(bundle, other)?;
+    let mut said = options.service.as_ref().map(|service| ("--service", service.clone()));
+    let annotated = bundle::claims(&config)?;
+    if options.claim_from_environment && said.is_none() && !annotated {
+        said = bundle::environment_claim(&config)?.map(|service| ("--service-from-environment", service));
+    }
+    if said.is_none() && !annotated && !options.ask {
+        return Ok(None);
+    }
+    bundle::is_its_own(bundle, other)?;
+    let hook = programs::hook(options)?;
+    let route = |flag: &str| if flag == "--service" { ClaimRoute::Argument } else { ClaimRoute::Environment };
+    let claimed = said.as_ref().map(|(flag, service)| (route(flag), service));
+    let variables = agent::variables(options.run_dir().as_deref(), bundle, &bundle::parsed(&config)?, claimed)?;
+    let arguments = hook_arguments(said.as_ref(), options)?;
+    let additions = Additions {
+        hook: hook.clone(),
+        variables,
+        arguments: arguments.clone(),
+        // crun refuses the container where it cannot open the file that it is told.
+        show_on_stderr: programs::is_crun(runtime) && programs::stderr_opens(),
+    };
+    bundle::add_hooks(bundle, &config, &additions)?;
+    Ok(Some((hook, arguments)))
 }
 
 fn hook_arguments(said: Option<&(&str, ServiceName)>, options: &Options) -> Result<Vec<String>, WrapperError> {

@@ -35,6 +35,11 @@ pub enum StoreError {
         /// Why it failed.
         cause: io::Error,
     },
+    /// The store's file has been removed or replaced while it was open.
+    Removed {
+        /// Where it was.
+        path: PathBuf,
+    },
     /// The store's file is not what was written to it.
     Damaged {
         /// The file.
@@ -87,11 +92,19 @@ impl fmt::Display for StoreError {
                 let advice = match cause.kind() {
                     io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space and try again",
                     io::ErrorKind::ReadOnlyFilesystem => "; make its file system writable",
+                    io::ErrorKind::PermissionDenied if cause.raw_os_error() == Some(libc::EPERM) => {
+                        "; if it is immutable (lsattr), make it changeable with chattr -i"
+                    }
                     io::ErrorKind::PermissionDenied => "; run the agent as the user that owns it",
                     _ => "",
                 };
                 write!(f, "cannot {doing} {}: {cause}{advice}", path.display())
             }
+            Self::Removed { path } => write!(
+                f,
+                "{} has been removed or replaced, and nothing more is stored; put it back if you have it, or copy it from /proc/PID/fd of the running agent, then restart that",
+                path.display()
+            ),
             Self::Damaged { path, cause } => {
                 write!(f, "the store {} is damaged: {cause}; restore it from a backup", path.display())
             }

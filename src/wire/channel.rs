@@ -73,6 +73,18 @@ impl Channel {
         fds::await_awake(&self.stream, patience);
     }
 
+    /// Waits, for as long as it takes, until the peer has closed the connection; what it sends is not looked at.
+    pub fn await_end(&self) {
+        let mut unwanted = [0; 64];
+        let _ = self.stream.set_read_timeout(None);
+        while io::Read::read(&mut &self.stream, &mut unwanted).is_ok_and(|length| length > 0) {}
+    }
+
+    /// The connection itself.
+    pub fn into_stream(self) -> UnixStream {
+        self.stream
+    }
+
     /// Receives one message and the descriptors beside it.
     ///
     /// # Errors

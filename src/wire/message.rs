@@ -44,6 +44,20 @@ pub enum HookRequest {
     },
     /// What the service of a container wants in its environment: asked before the container is created, without a pidfd.
     Environment(Deliver),
+    /// A container is about to be checkpointed: its mounts go until this connection is closed, by the last process that has
+    /// it, and are then put back.
+    Checkpoint {
+        /// Its id.
+        container: ContainerId,
+    },
+    /// A container is about to be restored: until this connection is closed, a hook that calls for it while its mounts are
+    /// not there yet is told that there is nothing to do, because it is delivered to when it runs.
+    Restore {
+        /// Its id.
+        container: ContainerId,
+        /// Its bundle.
+        bundle: String,
+    },
     /// A container has stopped.
     Withdraw {
         /// Its id.
@@ -157,6 +171,7 @@ pub enum AgentReply {
         root: (u32, u32),
     },
     /// There is nothing to attach: the service has no grants, this container has its secrets already, or it is no service.
+    /// And the answer to what is asked around a checkpoint, when it is done.
     Nothing,
     /// Variables, `NAME=VALUE`; no secret.
     Environment {

@@ -26,6 +26,14 @@
 //! Environment                         ->
 //!                                     <-  Environment
 //! ```
+//!
+//! Around a checkpoint and a restoring, too, it says what is coming, and the connection is the time that it takes: the runtime
+//! that the wrapper becomes has it open.
+//!
+//! ```text
+//! Checkpoint, or Restore              ->
+//!                                     <-  Nothing
+//! ```
 //! `Refused` may come in place of any answer; `Nothing` in place of `Mounts`.
 #![forbid(unsafe_code)]
 

@@ -141,6 +141,15 @@ impl Containerd {
         if output.status.success() { Ok(()) } else { Err(words(&output)) }
     }
 
+    /// The same, at work.
+    pub(crate) fn begin(&self, id: &str, more: &[&str]) -> Child {
+        let mut command = Command::new(program("ctr", "containerd"));
+        command.arg("--address").arg(self.socket()).args(["--namespace", &self.namespace]);
+        command.args(["run", "--detach", "--null-io", "--snapshotter", "native", "--runc-binary"]).arg(&self.wrapper);
+        command.args(more).args([image::IMAGE, id, "sleep", "1000"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
     /// What a command in the task prints; what the user sees if it fails.
     pub(crate) fn exec(&self, id: &str, arguments: &[&str]) -> Result<String, String> {
         let output = self.ctr(&[&["task", "exec", "--exec-id", "probe", id], arguments].concat());

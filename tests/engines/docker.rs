@@ -64,10 +64,13 @@ impl Docker {
     fn with_in(directory: TempDir, mut config: serde_json::Value) -> Self {
         let path = |name: &str| directory.path().join(name);
         let mut needed = serde_json::json!({
-            "iptables": false, "ip6tables": false, "bridge": "none", "storage-driver": "vfs",
+            "iptables": false, "ip6tables": false, "bridge": "none",
             "data-root": path("data"), "exec-root": path("exec"), "pidfile": path("pid"),
             "hosts": [format!("unix://{}", path("sock").display())],
         });
+        if config.get("storage-driver").is_none() {
+            needed["storage-driver"] = "vfs".into();
+        }
         let dockerd = program("dockerd", "docker.io");
         let help = words(&Command::new(&dockerd).arg("--help").output().unwrap());
         // Until Docker 24 it lowers its own score, which needs a capability; later ones do not know the word.

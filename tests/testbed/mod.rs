@@ -4,6 +4,7 @@
 
 pub mod bundle;
 pub mod canary;
+pub mod fleet;
 pub mod overlay;
 pub mod podman;
 pub mod rootfs;
@@ -18,6 +19,7 @@ use std::process::{Command, Output, Stdio};
 
 pub use bundle::Bundle;
 pub use canary::Canary;
+pub use fleet::Fleet;
 pub use overlay::Overlay;
 pub use podman::Podman;
 pub use rootfs::Rootfs;

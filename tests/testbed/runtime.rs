@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
@@ -85,6 +85,15 @@ impl Container {
 
     /// The same with this id.
     pub fn run_as(runtime: Runtime, program: &Path, bundle: &Bundle, id: &str) -> Result<Self, String> {
+        let (container, mut starting) = Self::begin(runtime, program, bundle, id);
+        if starting.wait().unwrap().success() {
+            return Ok(container);
+        }
+        Err(container.words_of_start())
+    }
+
+    /// The same without waiting: the container to be, and the runtime at work.
+    pub fn begin(runtime: Runtime, program: &Path, bundle: &Bundle, id: &str) -> (Self, Child) {
         let container = Self {
             runtime,
             id: id.to_owned(),
@@ -104,17 +113,28 @@ impl Container {
         // Not /dev/null: crun gives what it is given to the root of a user namespace, and /dev/null would be the host's.
         open(&container.bundle.join("in"));
         let input = File::open(container.bundle.join("in")).unwrap();
-        command.stdin(input).stdout(open(&out)).stderr(open(&err));
-        let status = command.status().unwrap();
-        if status.success() {
-            return Ok(container);
-        }
-        let said = std::fs::read_to_string(err).unwrap() + &std::fs::read_to_string(out).unwrap();
-        Err(said)
+        let child = command.stdin(input).stdout(open(&out)).stderr(open(&err)).spawn().unwrap();
+        (container, child)
+    }
+
+    /// What the runtime and the hook said when it was started.
+    pub fn words_of_start(&self) -> String {
+        ["err", "out"].map(|name| std::fs::read_to_string(self.bundle.join(name)).unwrap_or_default()).concat()
     }
 
     pub fn command(&self) -> Command {
         self.runtime.command_of(&self.program, self.root.path())
+    }
+
+    /// The bundle's directory.
+    pub fn bundle(&self) -> &Path {
+        &self.bundle
+    }
+
+    /// The same container, from here on by `program`.
+    pub fn by(mut self, program: &Path) -> Self {
+        program.clone_into(&mut self.program);
+        self
     }
 
     /// What a program in the container says; it must succeed.
@@ -133,6 +153,12 @@ impl Container {
         let output = self.command().args(["state", &self.id]).output().unwrap();
         assert!(output.status.success(), "{}", words(&output));
         String::from_utf8(output.stdout).unwrap()
+    }
+
+    /// The same; none when the runtime knows nothing of it.
+    pub fn try_state(&self) -> Option<serde_json::Value> {
+        let output = self.command().args(["state", &self.id]).output().unwrap();
+        output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
     }
 
     /// Where the runtime keeps what it knows of the container.

@@ -52,6 +52,14 @@ pub enum ApiError {
     Memory(SecretError),
     /// A name, label or grant that is not valid.
     Model(ModelError),
+    /// No command of this number is being run.
+    NoCommand,
+    /// No container of this id holds secrets.
+    NoContainer(String),
+    /// Several containers have ids that begin so.
+    SeveralContainers(String),
+    /// A grant whose end nobody would see.
+    Until(String),
     /// A selector whose pattern cannot be used.
     Pattern(PatternError),
     /// A secret that is a template was asked for.
@@ -87,6 +95,7 @@ impl ApiError {
                 Status::NotFound => StatusCode::NOT_FOUND,
                 Status::Conflict => StatusCode::CONFLICT,
                 Status::Invalid | Status::Ambiguous | Status::InUse | Status::OutOfSequence => StatusCode::BAD_REQUEST,
+                Status::NoRoom => StatusCode::INSUFFICIENT_STORAGE,
                 Status::Corrupt | Status::Store => StatusCode::INTERNAL_SERVER_ERROR,
             },
             Self::Driver(_) | Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
@@ -94,6 +103,7 @@ impl ApiError {
             Self::Autolock(AutolockError::NotOn) => StatusCode::CONFLICT,
             Self::Autolock(AutolockError::Locked(_)) | Self::Memory(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Autolock(_) => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::NoCommand | Self::NoContainer(_) => StatusCode::NOT_FOUND,
             Self::Templating(_) | Self::Unsupported { .. } => StatusCode::NOT_IMPLEMENTED,
             _ => StatusCode::BAD_REQUEST,
         }
@@ -126,6 +136,14 @@ impl fmt::Display for ApiError {
             Self::Memory(error) => error.fmt(f),
             Self::Model(error) => error.fmt(f),
             Self::Pattern(error) => error.fmt(f),
+            Self::NoContainer(id) => {
+                write!(f, "no container '{}' holds secrets; `runsecrets ps` lists those that do", escaped(id))
+            }
+            Self::SeveralContainers(id) => {
+                write!(f, "several containers have ids that begin with '{}'; give more of it", escaped(id))
+            }
+            Self::NoCommand => write!(f, "no command of this number is being run"),
+            Self::Until(reason) => f.write_str(reason),
             Self::Templating(name) => write!(
                 f,
                 "templating driver \"{}\" is not supported yet: create the secret without --template-driver",

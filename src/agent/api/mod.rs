@@ -3,6 +3,7 @@
 
 pub mod answer;
 pub mod body;
+mod commands;
 pub mod error;
 pub mod filters;
 pub mod secrets;
@@ -139,6 +140,12 @@ impl Api {
                 services::update(self, reference, call).await
             }
             ("GET", ["runsecrets", "v1", "services", reference, "ps"]) => services::ps(self, Some(reference)).await,
+            ("POST", ["runsecrets", "v1", "services", reference, "healthy"]) => {
+                services::healthy(self, reference).await
+            }
+            ("POST", ["runsecrets", "v1", "commands", "next"]) => commands::next(self).await,
+            ("POST", ["runsecrets", "v1", "commands", number, "ended"]) => commands::ended(self, number, call).await,
+            ("POST", ["runsecrets", "v1", "containers", id, "healthy"]) => services::container_healthy(self, id).await,
 
             (_, segments) => Err(unsupported(&method, path, segments)),
         }
@@ -153,10 +160,15 @@ impl Api {
         tokio::task::spawn_blocking(move || work(&catalog)).await.unwrap_or_else(|_| Err(lost_thread()))
     }
 
+    /// Runs `work` on a thread that may wait, also while the agent is locked.
+    async fn waiting<T: Send + 'static>(&self, work: impl FnOnce() -> T + Send + 'static) -> Result<T, ApiError> {
+        tokio::task::spawn_blocking(work).await.map_err(|_| lost_thread())
+    }
+
     /// The containers that hold secrets now.
     async fn deliveries(&self) -> Result<Vec<Delivery>, ApiError> {
         let deliveries = self.deliveries.clone();
-        tokio::task::spawn_blocking(move || deliveries.list()).await.map_err(|_| lost_thread())
+        self.waiting(move || deliveries.list()).await
     }
 
     /// Has what follows the services do so: they may have changed. What was asked for is done, so a failure is logged and no

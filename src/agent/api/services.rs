@@ -14,11 +14,11 @@ use super::versions::changed;
 use super::{Api, Call};
 use crate::agent::catalog::{CatalogError, NewService, ServiceChange};
 use crate::agent::clock::{now, rfc3339};
-use crate::agent::delivery::{Delivery, Scope, check_selectors};
+use crate::agent::delivery::{Delivery, Ended, Healthy, Scope, Weakness, check_selectors};
 use crate::agent::events::Kind;
 use crate::model::{
-    Grant, Grants, Labels, Mode, ModelError, Owner, SecretName, Selector, Selectors, Service, ServiceName, Signal,
-    Target, Users,
+    Command, Grant, Grants, Labels, Mode, ModelError, Owner, SecretName, Selector, Selectors, Service, ServiceName,
+    Signal, Target, Until, Users,
 };
 use crate::seal::new_token;
 
@@ -33,6 +33,7 @@ struct GrantForm {
     #[serde(rename = "GID")]
     gid: Option<String>,
     mode: Option<String>,
+    until: Option<Until>,
 }
 
 #[derive(Deserialize)]
@@ -52,6 +53,8 @@ struct CreateForm {
     #[serde(default)]
     notify: Option<Signal>,
     #[serde(default)]
+    notify_command: Option<Command>,
+    #[serde(default)]
     users: Users,
 }
 
@@ -69,6 +72,8 @@ struct UpdateForm {
     credentials: Option<bool>,
     /// A signal, or an empty text for none.
     notify: Option<String>,
+    /// A program and its arguments, or an empty list for none.
+    notify_command: Option<Vec<String>>,
     user_add: Users,
     user_rm: Users,
 }
@@ -87,6 +92,7 @@ impl TryFrom<GrantForm> for Grant {
             uid: owner(form.uid)?,
             gid: owner(form.gid)?,
             mode: form.mode.map_or(Ok(Mode::DEFAULT), |text| Mode::parse(&text))?,
+            until: form.until,
         })
     }
 }
@@ -99,6 +105,7 @@ impl From<&Grant> for GrantForm {
             uid: Some(grant.uid.to_string()),
             gid: Some(grant.gid.to_string()),
             mode: Some(grant.mode.to_string()),
+            until: grant.until,
         }
     }
 }
@@ -120,11 +127,12 @@ pub(super) async fn create(api: &Api, call: Call) -> Result<Answer, ApiError> {
     let name = ServiceName::parse(&form.name)?;
     let labels = Labels::try_from(form.labels)?;
     let grants = Grants::try_from(grants(form.secrets)?)?;
+    can_end(api, grants.as_slice())?;
     let selectors = Selectors::try_from(selectors(form.selectors)?)?;
     let claim = form.require_claim.then(new_token).transpose().map_err(CatalogError::from)?;
     let (token, require_claim) = claim.unzip();
-    let (credentials, notify, users) = (form.credentials, form.notify, form.users);
-    let new = NewService { name, labels, grants, selectors, require_claim, credentials, notify, users };
+    let (credentials, notify, notify_command, users) = (form.credentials, form.notify, form.notify_command, form.users);
+    let new = NewService { name, labels, grants, selectors, require_claim, credentials, notify, notify_command, users };
     let service = api.blocking(move |catalog| Ok(catalog.create_service(new, now())?)).await?;
     note(api, "create", peer, &service).await;
     let made = match token {
@@ -173,14 +181,20 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
             Some("") => Some(None),
             Some(name) => Some(Some(Signal::parse(name)?)),
         },
+        notify_command: match form.notify_command {
+            None => None,
+            Some(words) if words.is_empty() => Some(None),
+            Some(words) => Some(Some(Command::try_from(words)?)),
+        },
         user_add: form.user_add,
         user_rm: form.user_rm,
     };
+    can_end(api, &change.secret_add)?;
     let (deliveries, live) = (api.deliveries.clone(), form.live != Some(false));
     let (service, outcomes) = api
         .blocking(move |catalog| {
             let scope = Scope::Service(catalog.service(&reference)?.id);
-            changed(&deliveries, catalog, live.then_some(&scope), || {
+            changed(&deliveries, catalog, live.then_some(scope), || {
                 catalog.update_service(&reference, index, &change, now())
             })
         })
@@ -198,7 +212,7 @@ pub(super) async fn remove(api: &Api, reference: &str, call: Call) -> Result<Ans
     let (service, _) = api
         .blocking(move |catalog| {
             let scope = Scope::Service(catalog.service(&reference)?.id);
-            changed(&deliveries, catalog, live.then_some(&scope), || catalog.remove_service(&reference))
+            changed(&deliveries, catalog, live.then_some(scope), || catalog.remove_service(&reference))
         })
         .await?;
     note(api, "remove", call.peer, &service).await;
@@ -211,9 +225,43 @@ pub(super) async fn ps(api: &Api, reference: Option<&str>) -> Result<Answer, Api
         Some(reference) => Some(find(api, reference).await?.id),
         None => None,
     };
-    let mut deliveries = api.deliveries().await?;
-    deliveries.retain(|delivery| only.as_ref().is_none_or(|id| *id == delivery.service_id));
+    let deliveries = api.deliveries.clone();
+    let mut deliveries = api.waiting(move || deliveries.list_with_weaknesses()).await?;
+    deliveries.retain(|(delivery, _)| only.as_ref().is_none_or(|id| *id == delivery.service_id));
     Ok(Answer::json(StatusCode::OK, &deliveries.iter().map(container).collect::<Vec<_>>()))
+}
+
+/// `POST /services/{ref}/healthy`: what its containers have until they are healthy is taken away.
+pub(super) async fn healthy(api: &Api, reference: &str) -> Result<Answer, ApiError> {
+    end_healthy(api, Healthy::Service(find(api, reference).await?.id)).await
+}
+
+/// `POST /containers/{id}/healthy`: the same for one container, by its id or the beginning of it.
+pub(super) async fn container_healthy(api: &Api, id: &str) -> Result<Answer, ApiError> {
+    let (deliveries, wanted) = (api.deliveries.clone(), id.to_owned());
+    let mut found = api.waiting(move || deliveries.beginning_with(&wanted)).await?;
+    if found.len() > 1 {
+        found.retain(|known| known.as_str() == id);
+        if found.is_empty() {
+            return Err(ApiError::SeveralContainers(id.to_owned()));
+        }
+    }
+    let id = found.pop_first().ok_or_else(|| ApiError::NoContainer(id.to_owned()))?;
+    end_healthy(api, Healthy::Container(id)).await
+}
+
+async fn end_healthy(api: &Api, which: Healthy) -> Result<Answer, ApiError> {
+    let deliveries = api.deliveries.clone();
+    let outcomes = api.waiting(move || deliveries.healthy(&which)).await?;
+    Ok(Answer::json(StatusCode::OK, &json!({ "Containers": outcomes })))
+}
+
+/// Refuses grants whose end nobody would see.
+fn can_end(api: &Api, grants: &[Grant]) -> Result<(), ApiError> {
+    match grants.iter().any(|grant| grant.until == Some(Until::Read)) {
+        true => api.deliveries.sees_reads().map_err(|error| ApiError::Until(error.to_string())),
+        false => Ok(()),
+    }
 }
 
 async fn find(api: &Api, reference: &str) -> Result<Service, ApiError> {
@@ -231,6 +279,7 @@ fn shape(service: &Service) -> Value {
         "RequireClaim": service.require_claim.is_some(),
         "Credentials": service.credentials,
         "Notify": service.notify,
+        "NotifyCommand": service.notify_command,
         "Users": service.users,
         "CreatedAt": rfc3339(service.created),
         "UpdatedAt": rfc3339(service.updated),
@@ -238,25 +287,39 @@ fn shape(service: &Service) -> Value {
     })
 }
 
-fn container(delivery: &Delivery) -> Value {
+fn container((delivery, weaknesses): &(Delivery, Vec<Weakness>)) -> Value {
     let secrets: Vec<_> = delivery
         .secrets
         .iter()
         .map(|held| {
-            json!({"ID": held.id, "Name": held.name, "Version": held.version, "Target": held.target, "Since": rfc3339(held.since)})
+            json!({
+                "ID": held.id, "Name": held.name, "Version": held.version, "Target": held.target,
+                "Since": rfc3339(held.since), "Until": held.until,
+            })
         })
         .collect();
+    let ended = |ended: &Ended| {
+        json!({
+            "ID": ended.id, "Name": ended.name, "Version": ended.version, "Target": ended.target,
+            "Until": ended.until, "At": rfc3339(ended.at),
+        })
+    };
     json!({
         "Container": delivery.id,
         "Service": delivery.service,
         "Pid": delivery.pid,
         "Since": rfc3339(delivery.since),
         "Secrets": secrets,
+        "Ended": delivery.ended.iter().map(ended).collect::<Vec<_>>(),
         "Protection": delivery.protection,
+        "Weaknesses": weaknesses.iter().map(ToString::to_string).collect::<Vec<_>>(),
         "Bundle": delivery.bundle,
         "User": delivery.uid,
         "Notified": delivery.notified.as_ref().map(|notified| {
             json!({"Signal": notified.signal, "At": rfc3339(notified.at), "Failure": notified.failure})
+        }),
+        "Commanded": delivery.commanded.as_ref().map(|it| {
+            json!({"Command": it.command, "At": rfc3339(it.at), "Outcome": it.state.to_string()})
         }),
     })
 }
@@ -279,8 +342,8 @@ mod tests {
     fn a_grant_in_json_has_the_defaults_of_a_grant_in_csv() {
         assert_eq!(grant(r#"{"Source":"db"}"#), Grant::parse("db"));
         assert_eq!(
-            grant(r#"{"Source":"db","Target":"/etc/db","UID":"999","GID":"redis","Mode":"440"}"#),
-            Grant::parse("source=db,target=/etc/db,uid=999,gid=redis,mode=0440")
+            grant(r#"{"Source":"db","Target":"/etc/db","UID":"999","GID":"redis","Mode":"440","Until":"read"}"#),
+            Grant::parse("source=db,target=/etc/db,uid=999,gid=redis,mode=0440,until=read")
         );
         assert_eq!(grant(r#"{"Source":""}"#), Err(ModelError::GrantSource));
         assert!(serde_json::from_str::<GrantForm>(r#"{"Source":"db","Tagret":"x"}"#).is_err());
@@ -288,7 +351,7 @@ mod tests {
 
     #[test]
     fn a_grant_survives_its_way_out_and_in() {
-        let given = Grant::parse("source=db,target=sub/db,uid=1,gid=2,mode=0400").unwrap();
+        let given = Grant::parse("source=db,target=sub/db,uid=1,gid=2,mode=0400,until=90s").unwrap();
         let form = serde_json::to_string(&GrantForm::from(&given)).unwrap();
         assert_eq!(grant(&form), Ok(given));
     }

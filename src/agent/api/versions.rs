@@ -13,6 +13,7 @@ use crate::agent::catalog::{Catalog, CatalogError, NewValue};
 use crate::agent::clock::{now, rfc3339};
 use crate::agent::delivery::{Deliveries, Outcome, Scope};
 use crate::agent::events::Kind;
+use crate::failpoint::{Point, reach};
 use crate::model::SecretInfo;
 
 /// The body of an update.
@@ -82,7 +83,7 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
             drop(form);
             drop(body);
             let scope = Scope::Secrets(vec![catalog.secret(&reference)?.id]);
-            changed(&deliveries, catalog, live.then_some(&scope), || {
+            changed(&deliveries, catalog, live.then_some(scope), || {
                 catalog.update_secret(&reference, index, value, keep, now())
             })
         })
@@ -112,7 +113,7 @@ pub(super) async fn update_group(api: &Api, call: Call) -> Result<Answer, ApiErr
             drop(form);
             drop(body);
             let ids = news.iter().map(|new| Ok(catalog.secret(&new.reference)?.id)).collect::<Result<_, ApiError>>()?;
-            changed(&deliveries, catalog, live.then_some(&Scope::Secrets(ids)), || {
+            changed(&deliveries, catalog, live.then_some(Scope::Secrets(ids)), || {
                 catalog.update_secrets(news, keep, now())
             })
         })
@@ -132,7 +133,7 @@ pub(super) async fn rollback(api: &Api, reference: &str, call: Call) -> Result<A
     let (secret, rotated) = api
         .blocking(move |catalog| {
             let scope = Scope::Secrets(vec![catalog.secret(&reference)?.id]);
-            changed(&deliveries, catalog, form.live.then_some(&scope), || {
+            changed(&deliveries, catalog, form.live.then_some(scope), || {
                 catalog.roll_back_secret(&reference, form.to, keep, now())
             })
         })
@@ -167,14 +168,16 @@ pub(super) async fn history(api: &Api, reference: &str) -> Result<Answer, ApiErr
 pub(super) fn changed<T>(
     deliveries: &Deliveries,
     catalog: &Catalog,
-    scope: Option<&Scope>,
+    scope: Option<Scope>,
     commit: impl FnOnce() -> Result<T, CatalogError>,
 ) -> Result<(T, Vec<Outcome>), ApiError> {
     let Some(scope) = scope else { return Ok((commit()?, Vec::new())) };
-    deliveries.announce(scope).map_err(|error| ApiError::Internal(error.to_string()))?;
+    let announced = deliveries.announce(scope).map_err(|error| ApiError::Internal(error.to_string()))?;
+    reach(Point::ChangeAnnounced);
     let committed = commit();
+    reach(Point::ChangeStored);
     // Also after a failure: it takes the announcement back, and finds nothing to do.
-    let outcomes = deliveries.change(catalog, scope);
+    let outcomes = deliveries.change(catalog, &announced);
     Ok((committed?, outcomes))
 }
 

@@ -1,6 +1,6 @@
 //! What a new service is made of, and what an update changes in one.
 
-use crate::model::{Grant, Grants, Labels, Selector, Selectors, ServiceName, Signal, TokenHash, Users};
+use crate::model::{Command, Grant, Grants, Labels, Selector, Selectors, ServiceName, Signal, TokenHash, Users};
 
 /// A service to be made.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub struct NewService {
     pub credentials: bool,
     /// By which its containers are told of changes.
     pub notify: Option<Signal>,
+    /// What is run when secrets of its containers have changed.
+    pub notify_command: Option<Command>,
     /// The users, besides root, whose own containers may be it.
     pub users: Users,
 }
@@ -34,6 +36,7 @@ impl NewService {
             require_claim: None,
             credentials: false,
             notify: None,
+            notify_command: None,
             users: Users::default(),
         }
     }
@@ -58,6 +61,8 @@ pub struct ServiceChange {
     pub credentials: Option<bool>,
     /// By which its containers are told of changes, or that they are not; none: as before.
     pub notify: Option<Option<Signal>>,
+    /// What is run then, or that nothing is; none: as before.
+    pub notify_command: Option<Option<Command>>,
     /// Users to open the service to.
     pub user_add: Users,
     /// Users to close it to; one that it is not open to is no error.

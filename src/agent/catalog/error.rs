@@ -1,6 +1,7 @@
 //! Why the catalog refuses, in Docker's words where Docker has words for it.
 
 use std::fmt;
+use std::io;
 
 use crate::model::{ModelError, SecretName, ServiceName, escaped};
 use crate::seal::{Fault, Kind, SealError};
@@ -21,6 +22,8 @@ pub enum Status {
     InUse,
     /// The object changed since the caller looked.
     OutOfSequence,
+    /// The disk of the store is full.
+    NoRoom,
     /// The store is not what was written, or not this root key's.
     Corrupt,
     /// The store cannot be read or written now.
@@ -132,6 +135,11 @@ impl CatalogError {
             Self::Seal(SealError::Random(_) | SealError::Memory(_)) => Status::Store,
             Self::Store(StoreError::Damaged { .. } | StoreError::Outdated { .. }) => Status::Corrupt,
             Self::Store(StoreError::TooLong { .. }) => Status::Invalid,
+            Self::Store(StoreError::Io { cause, .. })
+                if matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) =>
+            {
+                Status::NoRoom
+            }
             Self::Store(_) => Status::Store,
         }
     }

@@ -19,7 +19,8 @@ impl Catalog {
     /// [`Status::Invalid`]: super::Status::Invalid
     /// [`Status::Store`]: super::Status::Store
     pub fn create_service(&self, new: NewService, now: Timestamp) -> Result<Service, CatalogError> {
-        let NewService { name, labels, grants, selectors, require_claim, credentials, notify, users } = new;
+        let NewService { name, labels, grants, selectors, require_claim, credentials, notify, notify_command, users } =
+            new;
         let _turn = self.turn();
         let mut resolved = Grants::default();
         let mut writing = self.begin(|index| {
@@ -36,6 +37,7 @@ impl Catalog {
             require_claim,
             credentials,
             notify,
+            notify_command,
             users,
             created: now,
             updated: now,
@@ -77,6 +79,9 @@ impl Catalog {
         service.users = service.users.changed(&change.user_rm, &change.user_add)?;
         service.selectors = service.selectors.changed(&change.match_rm, &change.match_add)?;
         service.notify = change.notify.unwrap_or(service.notify);
+        if let Some(command) = &change.notify_command {
+            service.notify_command.clone_from(command);
+        }
         service.credentials = change.credentials.unwrap_or(service.credentials);
         service.updated = now;
         service.index = writing.serial();

@@ -67,11 +67,24 @@ pub enum DeliveryError {
         /// How much that is.
         limits: UserLimits,
     },
+    /// The agent has no descriptors for more containers.
+    Descriptors {
+        /// How many it may have.
+        limit: u64,
+    },
     /// A user's hook is in a user namespace that has no place for its container's root.
     HookElsewhere {
         /// Who it is.
         uid: u32,
     },
+    /// A secret is to stay until it is read, and nobody would see that.
+    ReadsUnseen(io::Error),
+    /// A container's checkpoint is under way already.
+    Checkpointed(String),
+    /// A user's container: its mounts are not touched.
+    CheckpointOfUser,
+    /// CRIU is making the container, and its mounts are not there yet.
+    Restored,
     /// A value could not be opened.
     Catalog(CatalogError),
     /// The plan or the file system.
@@ -139,9 +152,26 @@ impl fmt::Display for DeliveryError {
                 "uid {uid} may have secrets in {} containers and {} bytes of RAM at one time; stop one, or raise rootless.containers or rootless.bytes in the configuration",
                 limits.containers, limits.bytes
             ),
+            Self::Descriptors { limit } => write!(
+                f,
+                "the agent may have {limit} files open, which is not enough for one more container; stop one, or raise LimitNOFILE= of runsecrets-agent.service and restart it"
+            ),
             Self::HookElsewhere { uid } => write!(
                 f,
                 "the hook of uid {uid} is in a user namespace that has no place for its container's root; run the runtime that starts the hook as that user"
+            ),
+            Self::ReadsUnseen(cause) => write!(
+                f,
+                "until=read cannot be kept: the kernel does not tell who reads ({cause}); grant it with a time, such as until=30s"
+            ),
+            Self::Checkpointed(id) => {
+                write!(f, "a checkpoint of container '{}' is under way already; wait for its end", escaped(id))
+            }
+            Self::CheckpointOfUser => f.write_str(
+                "the secrets of a user's container cannot be kept out of a checkpoint; remove them from its service first",
+            ),
+            Self::Restored => f.write_str(
+                "the container is being restored from a checkpoint, and what is mounted now would be lost; restore it by runsecrets-runtime, which delivers afterwards",
             ),
             Self::Catalog(cause) => write!(f, "{cause}"),
             Self::Deliver(cause) => write!(f, "{cause}"),

@@ -4,12 +4,14 @@
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use crate::agent::catalog::Catalog;
 use crate::agent::clock;
 use crate::agent::events::Kind;
 use crate::deliver::DeliverError;
 use crate::deliver::linux::{Empty, FillPlan, Filled, IdMaps, Request, Room, Writable, owner_names, plan};
+use crate::failpoint::{Point, reach};
 use crate::model::{Claim, ContainerId, Grants, Service, escaped, is_within};
 use crate::policy::{Authorized, Peer, Refusal, authorize, may_label, may_speak_for};
 use crate::seal::token_matches;
@@ -19,6 +21,7 @@ use crate::wire::{AgentReply, Channel, ChannelError, Deliver, HookRequest, MadeP
 
 use super::held::{Container, Held, Key, Reserved};
 use super::identity;
+use super::put::delivered;
 use super::record::Record;
 use super::users::Asker;
 use super::{Delivered, Deliveries, Delivery, DeliveryError};
@@ -65,6 +68,10 @@ impl Deliveries {
                 let made = self.withdraw(&Key { uid: asker.peer.uid, id: container, bundle: PathBuf::from(bundle) });
                 Ok(channel.send(&AgentReply::Withdrawn { made }, &[])?)
             }
+            (HookRequest::Checkpoint { container }, _) => self.lend(channel, asker.peer.uid, &container),
+            (HookRequest::Restore { container, bundle }, _) => {
+                self.restoring(channel, Key { uid: asker.peer.uid, id: container, bundle: PathBuf::from(bundle) })
+            }
             _ => Err(DeliveryError::OutOfTurn),
         }
     }
@@ -80,6 +87,7 @@ impl Deliveries {
             return Err(DeliveryError::Protocol(request.protocol));
         }
         let (process, started) = self.identify(fds)?;
+        self.descriptors.check(&process)?;
         let (pid, peer) = (process.pid(), &asker.peer);
         let maps = IdMaps::of(&process)?;
         let whose = asker.whose(&process, &maps)?;
@@ -92,14 +100,19 @@ impl Deliveries {
         let service = service(&catalog, &claim, peer)?;
         let authorized = authorize(peer, whose.as_ref(), &request.container, &claim, &service, token_matches)?;
         let key = Key { uid: peer.uid, id: request.container.clone(), bundle: PathBuf::from(&request.bundle) };
+        if self.comes_later(&key, &process)? {
+            return Ok(channel.send(&AgentReply::Nothing, &[])?);
+        }
         let place = match self.reserve(&key, &process, started, &service)? {
             Reserved::Place(place) => place,
             Reserved::HasThem => return Ok(channel.send(&AgentReply::Nothing, &[])?),
         };
+        reach(Point::DeliverReserved);
 
         let room = self.room(&catalog, &authorized)?;
         let share = self.shares.take(peer.uid, room.bytes)?;
         let empty = Empty::make(self.medium, room, request.mount_label.as_deref())?;
+        reach(Point::DeliverMade);
 
         let surroundings = surroundings(channel, || asker.namespaces(&process, &maps))?;
         let (users, groups) = ask_for_owners(channel, authorized.grants())?;
@@ -112,10 +125,12 @@ impl Deliveries {
             mounts: &surroundings.mounts,
             generations: self.generations,
         })?;
+        reach(Point::DeliverPlanned);
         if plan.mounts.is_empty() {
             return Ok(channel.send(&AgentReply::Nothing, &[])?);
         }
         let (filled, secrets) = self.fill(&catalog, empty, &authorized, &plan)?;
+        reach(Point::DeliverFilled);
         let delivery = Delivery {
             id: key.id.clone(),
             service: service.name.clone(),
@@ -123,14 +138,16 @@ impl Deliveries {
             pid,
             since: clock::now(),
             secrets,
+            ended: Vec::new(),
             protection: filled.protection,
             bundle: key.bundle.clone(),
             uid: peer.uid,
             notified: None,
+            commanded: None,
         };
         let container = Container {
             delivery,
-            process,
+            process: Arc::new(process),
             started,
             devices: vec![filled.file_system],
             files: plan.files,
@@ -138,16 +155,28 @@ impl Deliveries {
             writable: Writable::root(filled.root),
             mounts: plan.mounts.iter().map(|(mount, _)| mount.clone()).collect(),
             made: Vec::new(),
+            begun: None,
             generations: self.generations,
+            watched: Vec::new(),
+            is_adopted: false,
+            hidden: None,
         };
-        let container = Filling { deliveries: self, container: Some(container) };
+        let mut container = Filling { deliveries: self, container: Some(container) };
+        // Before anybody can read it.
+        container.watch_reads(&key)?;
         container.record()?;
+        reach(Point::DeliverRecorded);
         self.reaper.watch(&key, container.process()?, started)?;
+        reach(Point::DeliverWatched);
         let made = attach(channel, asker.sees(plan.root)?, container.mounts(), &filled.clones)?;
+        reach(Point::DeliverAcknowledged);
         // From here on nothing can fail, and the container's start does not wait for us.
         let record = place.fill(container.finish(made)?);
+        reach(Point::DeliverPlaced);
         self.reap_if_ended(&key, pid, started);
+        self.leaving.wake();
         self.note(&key, &record);
+        reach(Point::DeliverNoted);
         // A version that came meanwhile found this container not there yet.
         self.catch_up(&catalog, &key);
         let protection = filled.protection.to_string();
@@ -195,8 +224,7 @@ impl Deliveries {
         let filled = empty.fill(plan, &self.stage, |index| {
             let grant = grants.get(index).ok_or(DeliveryError::OutOfTurn)?;
             let (info, version, value) = catalog.open_value(authorized, grant)?;
-            let (target, since) = (grant.target.clone(), clock::now());
-            secrets.push(Delivered { id: info.id, name: info.name, version, target, since });
+            secrets.push(delivered(info, version, grant, None));
             Ok::<_, DeliveryError>(value)
         })?;
         Ok((filled, secrets))
@@ -220,11 +248,12 @@ impl Deliveries {
     fn withdraw(&self, key: &Key) -> Vec<MadePoint> {
         match self.take(key) {
             Some(Held::Holding(container)) => {
+                reach(Point::WithdrawTaken);
                 self.scrub_container(&container, "stopped");
                 container.made
             }
             Some(Held::Ended { made, .. }) => made,
-            Some(Held::UnderWay | Held::Changing(_)) | None => Vec::new(),
+            Some(Held::UnderWay | Held::Changing(..)) | None => Vec::new(),
         }
     }
 
@@ -298,6 +327,7 @@ fn attach(
 ) -> Result<Vec<MadePoint>, DeliveryError> {
     let fds: Vec<BorrowedFd<'_>> = clones.iter().map(AsFd::as_fd).collect();
     channel.send(&AgentReply::Mounts { mounts, root }, &fds)?;
+    reach(Point::DeliverSent);
     match channel.receive()? {
         (HookRequest::Attached { made }, _) => Ok(made),
         (other, _) => Err(unexpected(other)),
@@ -322,7 +352,14 @@ impl Filling<'_> {
         }
     }
 
-    fn process(&self) -> Result<&Process, DeliveryError> {
+    fn watch_reads(&mut self, key: &Key) -> Result<(), DeliveryError> {
+        match &mut self.container {
+            Some(container) => self.deliveries.watch_reads(key, container),
+            None => Ok(()),
+        }
+    }
+
+    fn process(&self) -> Result<&Arc<Process>, DeliveryError> {
         self.container.as_ref().map(|container| &container.process).ok_or(DeliveryError::OutOfTurn)
     }
 

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::deliver::linux::{FileSystem, PlannedFile, Writable};
-use crate::model::{ContainerId, Service};
+use crate::deliver::linux::{FileSystem, Hidden, PlannedFile, Writable};
+use crate::model::{ContainerId, Service, Target};
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
 
@@ -35,8 +35,8 @@ pub(super) struct Key {
 pub(super) enum Held {
     /// Its file system is being filled or attached.
     UnderWay,
-    /// It holds these, and they are being replaced.
-    Changing(Box<Delivery>),
+    /// It holds these, and they are being replaced; when its first process started.
+    Changing(Box<Delivery>, u64),
     /// It holds secrets.
     Holding(Box<Container>),
     /// They are scrubbed; its poststop may still ask for these.
@@ -50,7 +50,8 @@ pub(super) enum Held {
 /// A container that holds secrets.
 pub(super) struct Container {
     pub(super) delivery: Delivery,
-    pub(super) process: Process,
+    /// The reaper has it as well.
+    pub(super) process: Arc<Process>,
     /// With the pid, a name that no other process ever has.
     pub(super) started: u64,
     pub(super) writable: Writable,
@@ -63,16 +64,39 @@ pub(super) struct Container {
     /// What the container shows of it.
     pub(super) mounts: Vec<Mount>,
     pub(super) made: Vec<MadePoint>,
+    /// A mount that is about to be attached.
+    pub(super) begun: Option<Mount>,
     /// Whether it has a generation directory.
     pub(super) generations: bool,
+    /// The files, by device and number, whose reading ends the stay of a secret: which one's.
+    pub(super) watched: Vec<(u64, u64, Target)>,
+    /// Whether an earlier agent has delivered to it.
+    pub(super) is_adopted: bool,
+    /// Its mounts, while it is being checkpointed.
+    pub(super) hidden: Option<OutOfSight>,
+}
+
+/// The mounts of a container that is being checkpointed.
+pub(super) struct OutOfSight {
+    pub(super) mounts: Hidden,
+    /// Whether a change has come meanwhile.
+    pub(super) missed: bool,
 }
 
 impl Held {
     pub(super) fn delivery(&self) -> Option<&Delivery> {
         match self {
             Self::Holding(container) => Some(&container.delivery),
-            Self::Changing(delivery) => Some(delivery),
+            Self::Changing(delivery, _) => Some(delivery),
             Self::UnderWay | Self::Ended { .. } => None,
+        }
+    }
+
+    /// What is to be on record of it; of one that is being changed, whoever changes it writes that when it is done.
+    pub(super) fn record(&self) -> Option<Record> {
+        match self {
+            Self::Holding(container) => Some(Record::of(container)),
+            _ => None,
         }
     }
 }
@@ -99,9 +123,9 @@ impl Deliveries {
 
     /// The lock, once nothing is under way for `key`. A hook ends when it has said that its mounts are attached, so the
     /// next call for its container may be here before that has been taken note of.
-    fn settled(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Held>> {
+    pub(super) fn settled(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Held>> {
         let under_way =
-            |held: &mut HashMap<Key, Held>| matches!(held.get(key), Some(Held::UnderWay | Held::Changing(_)));
+            |held: &mut HashMap<Key, Held>| matches!(held.get(key), Some(Held::UnderWay | Held::Changing(..)));
         let waited = self.changed.wait_timeout_while(self.held(), PATIENCE, under_way);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
@@ -117,7 +141,7 @@ impl Deliveries {
         let previous = {
             let mut held = self.settled(key);
             match held.get(key) {
-                Some(Held::UnderWay | Held::Changing(_)) => return Err(DeliveryError::UnderWay(key.id.to_string())),
+                Some(Held::UnderWay | Held::Changing(..)) => return Err(DeliveryError::UnderWay(key.id.to_string())),
                 Some(Held::Holding(container)) => {
                     if container.process.pid() == process.pid() && container.started == started {
                         let has = &container.delivery;
@@ -165,23 +189,28 @@ impl Deliveries {
         let mut held = self.settled(key);
         match held.get(key) {
             // Its hook is still at work after all this time: what it has filled is scrubbed when it gives up.
-            Some(Held::UnderWay | Held::Changing(_)) | None => None,
+            Some(Held::UnderWay | Held::Changing(..)) | None => None,
             Some(_) => held.remove(key),
         }
     }
 
     /// Takes the container of `key` to change what it holds; to be put back by [`Reservation::fill`]. None where it holds
-    /// nothing, or a hook is still at work on it: then that delivery looks for newer versions when it ends.
+    /// nothing, or a hook is still at work on it: then that delivery looks for newer versions when it ends. One change waits
+    /// for another, however long that takes: what each puts there is current when it has its turn, so versions arrive in
+    /// their order.
     pub(super) fn take_to_change(&self, key: &Key) -> Option<(Box<Container>, Reservation<'_>)> {
-        let mut held = self.settled(key);
+        let changing = |held: &mut HashMap<Key, Held>| matches!(held.get(key), Some(Held::Changing(..)));
+        let held = self.settled(key);
+        let mut held = self.changed.wait_while(held, changing).unwrap_or_else(PoisonError::into_inner);
         let Some(Held::Holding(container)) = held.get(key) else { return None };
-        let changing = Held::Changing(Box::new(container.delivery.clone()));
+        let changing = Held::Changing(Box::new(container.delivery.clone()), container.started);
         let Some(Held::Holding(container)) = held.insert(key.clone(), changing) else { return None };
         Some((container, Reservation { deliveries: self, key: key.clone(), filled: false }))
     }
 }
 
-fn remember(held: &mut HashMap<Key, Held>, key: Key, made: Vec<MadePoint>) {
+/// Keeps `made` for the poststop hook of a container that has ended.
+pub(super) fn remember(held: &mut HashMap<Key, Held>, key: Key, made: Vec<MadePoint>) {
     let most = if key.uid == 0 { MAX_ENDED } else { MAX_ENDED_OF_USER };
     let order_of = |other: &Key, held: &Held| match held {
         Held::Ended { order, .. } if other.uid == key.uid => Some(*order),
@@ -203,6 +232,8 @@ impl Reservation<'_> {
         let record = Record::of(&container);
         self.deliveries.held().insert(self.key.clone(), Held::Holding(Box::new(container)));
         self.filled = true;
+        // It may be this one that a command waits for.
+        self.deliveries.commands.notify_one();
         self.deliveries.changed.notify_all();
         record
     }

@@ -1,7 +1,9 @@
 //! Changes to containers that run: new versions, new grants, revocations. Each file changes whole, at once, while the
 //! container reads; what could not be changed is said, and the rest goes on.
 
-use std::sync::PoisonError;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::Builder;
 
 use serde::Serialize;
 
@@ -9,13 +11,17 @@ use crate::agent::catalog::{Catalog, CatalogError, Status};
 use crate::agent::clock;
 use crate::deliver::DeliverError;
 use crate::deliver::linux::{PlannedFile, Running};
+use crate::failpoint::{Point, reach};
 use crate::model::{ContainerId, Grant, Id, Target};
 use crate::policy::{Authorized, Refusal, renew};
 
 use super::held::{Container, Held, Key};
 use super::put::delivered;
-use super::record::{Record, Scope};
+use super::record::{Announced, Record, Scope};
 use super::{Delivered, Deliveries, DeliveryError, Notified};
+
+/// How many containers are changed at one time.
+const AT_ONCE: usize = 8;
 
 /// What became of one secret in one container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -25,7 +31,7 @@ pub struct Outcome {
     pub container: ContainerId,
     /// Where it has, had or gets the secret.
     pub target: Target,
-    /// `rotate`, `grant` or `revoke`.
+    /// `rotate`, `grant`, `revoke` or `expire`.
     pub action: &'static str,
     /// Why that could not be done.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -38,29 +44,58 @@ impl Deliveries {
     ///
     /// # Errors
     /// [`DeliveryError::Record`]; nothing may be changed then.
-    pub fn announce(&self, scope: &Scope) -> Result<(), DeliveryError> {
+    pub fn announce(&self, scope: Scope) -> Result<Announced, DeliveryError> {
         self.records.announce(scope)
     }
 
-    /// Brings every container that `scope` is about up to what the catalog says; returns when each has been, or has failed.
-    pub fn change(&self, catalog: &Catalog, scope: &Scope) -> Vec<Outcome> {
+    /// Brings every container that the announced change is about up to what the catalog says; returns when each has been, or
+    /// has failed.
+    pub fn change(&self, catalog: &Catalog, announced: &Announced) -> Vec<Outcome> {
+        let scope = &announced.scope;
         let concerned = |held: &Held| match held.delivery() {
             Some(delivery) => scope.concerns(delivery),
             None => matches!(held, Held::UnderWay),
         };
         let keys: Vec<Key> =
             self.held().iter().filter(|(_, held)| concerned(held)).map(|(key, _)| key.clone()).collect();
-        let outcomes = keys.iter().flat_map(|key| self.change_container(catalog, key, scope)).collect();
-        self.records.forget_announcement();
+        let outcomes = self.change_all(catalog, &keys, scope);
+        reach(Point::ChangeDone);
+        self.records.forget(announced);
+        reach(Point::ChangeForgotten);
         outcomes
     }
 
-    /// Finishes what an earlier agent had announced and not done.
+    /// Changes the containers `keys`, a few at one time: each waits for the kernel more than it computes. One that keeps its
+    /// thread waiting does not keep the others.
+    fn change_all(&self, catalog: &Catalog, keys: &[Key], scope: &Scope) -> Vec<Outcome> {
+        let next = AtomicUsize::new(0);
+        let work = || {
+            let mut outcomes = Vec::new();
+            while let Some(key) = keys.get(next.fetch_add(1, Ordering::Relaxed)) {
+                outcomes.extend(self.change_container(catalog, key, scope));
+            }
+            outcomes
+        };
+        std::thread::scope(|threads| {
+            let start = || Builder::new().name("change".to_owned()).spawn_scoped(threads, work).ok();
+            // This one works as well; where no other can be started, alone.
+            let others: Vec<_> = (1..keys.len().min(AT_ONCE)).map_while(|_| start()).collect();
+            let mut outcomes = work();
+            for other in others {
+                outcomes.extend(other.join().unwrap_or_else(|panic| resume_unwind(panic)));
+            }
+            outcomes
+        })
+    }
+
+    /// Finishes what an earlier agent had announced and not done, and what it had taken out of sight.
     pub fn finish_announced(&self, catalog: &Catalog) {
-        if let Some(scope) = self.records.announced() {
+        for announced in self.records.left() {
+            reach(Point::FinishBegun);
             tracing::info!("finishing a change that an earlier agent had begun");
-            self.change(catalog, &scope);
+            self.change(catalog, &announced);
         }
+        self.reveal_all();
     }
 
     /// Gives a container that has just been delivered to what has changed meanwhile.
@@ -76,17 +111,25 @@ impl Deliveries {
         self.change_container(catalog, key, &Scope::Service(service));
     }
 
-    fn change_container(&self, catalog: &Catalog, key: &Key, scope: &Scope) -> Vec<Outcome> {
-        let _turn = self.replacing.lock().unwrap_or_else(PoisonError::into_inner);
+    pub(super) fn change_container(&self, catalog: &Catalog, key: &Key, scope: &Scope) -> Vec<Outcome> {
         let Some((mut container, place)) = self.take_to_change(key) else { return Vec::new() };
-        let outcomes = match scope {
+        if let Some(hidden) = &mut container.hidden {
+            // It is brought up to date when its checkpoint is over.
+            hidden.missed |= scope.concerns(&container.delivery);
+            drop(place.fill(*container));
+            return Vec::new();
+        }
+        reach(Point::ChangeTaken);
+        let mut outcomes = match scope {
             _ if !scope.concerns(&container.delivery) => Vec::new(),
             Scope::Secrets(ids) => self.rotate(catalog, &mut container, ids),
             Scope::Service(_) => {
                 let outcomes = self.regrant(catalog, &mut container);
-                // What was granted or revoked is in the current generation, and is in it no more.
+                // What was granted or revoked is in the current generation, and is in it no more. An earlier agent may
+                // not have come so far.
+                let is_behind = container.is_adopted || outcomes.iter().any(|it| it.action != "rotate");
                 if container.generations
-                    && outcomes.iter().any(|it| it.action != "rotate")
+                    && is_behind
                     && let Err(error) = self.flip(&mut container, &[])
                 {
                     tracing::error!(container = %container.delivery.id, "{error}");
@@ -94,32 +137,47 @@ impl Deliveries {
                 outcomes
             }
         };
-        if outcomes.iter().any(|outcome| outcome.failure.is_none()) {
-            self.notify(catalog, &mut container);
-        }
+        let unseen = self.watch_reads_or_end(key, &mut container);
+        let told = outcomes.iter().any(|outcome| outcome.failure.is_none()) && self.notify(catalog, &mut container);
+        outcomes.extend(unseen);
+        reach(Point::ChangeMade);
         let (pid, started) = (container.process.pid(), container.started);
+        let some_leave = container.delivery.secrets.iter().any(|held| held.until.is_some());
         let record = place.fill(*container);
-        self.note(key, &record);
-        self.reap_if_ended(key, pid, started);
-        for Outcome { container, target, action, failure } in &outcomes {
-            match failure {
-                None => {
-                    tracing::info!(%container, %target, "{action}");
-                    self.emit(action, container, key.uid, &[("target", target.as_str())]);
-                }
-                Some(failure) => {
-                    tracing::error!(%container, %target, "{action} failed: {failure}");
-                    self.emit("change-failed", container, key.uid, &[("target", target.as_str()), ("reason", failure)]);
-                }
-            }
+        if some_leave {
+            self.leaving.wake();
         }
+        // What succeeded is on record already, step by step; but for how long secrets stay.
+        let by_service = matches!(scope, Scope::Service(_));
+        if told || by_service || outcomes.iter().any(|outcome| outcome.failure.is_some()) {
+            self.note(key, &record);
+        }
+        reach(Point::ChangePlaced);
+        self.reap_if_ended(key, pid, started);
+        outcomes.iter().for_each(|outcome| self.tell(key, outcome));
         outcomes
     }
 
-    /// Tells the container's first process that its secrets have changed, if its service asks for that.
-    fn notify(&self, catalog: &Catalog, container: &mut Container) {
-        let service = catalog.service(container.delivery.service_id.as_str()).ok();
-        let Some(signal) = service.and_then(|service| service.notify) else { return };
+    /// Tells the log and those who watch what became of a secret.
+    pub(super) fn tell(&self, key: &Key, Outcome { container, target, action, failure }: &Outcome) {
+        match failure {
+            None => {
+                tracing::info!(%container, %target, "{action}");
+                self.emit(action, container, key.uid, &[("target", target.as_str())]);
+            }
+            Some(failure) => {
+                tracing::error!(%container, %target, "{action} failed: {failure}");
+                self.emit("change-failed", container, key.uid, &[("target", target.as_str()), ("reason", failure)]);
+            }
+        }
+    }
+
+    /// Tells the container that its secrets have changed, as its service asks for it: its first process by a signal, and
+    /// whoever runs commands. Whether there was somebody to tell.
+    fn notify(&self, catalog: &Catalog, container: &mut Container) -> bool {
+        let Ok(service) = catalog.service(container.delivery.service_id.as_str()) else { return false };
+        container.command(&service);
+        let Some(signal) = service.notify else { return service.notify_command.is_some() };
         let number: nix::Result<nix::sys::signal::Signal> = signal.name().parse();
         let sent = number.map_err(std::io::Error::from).and_then(|number| container.process.send(number));
         let failure = sent.err().map(|error| error.to_string());
@@ -131,6 +189,7 @@ impl Deliveries {
         let outcome = failure.as_deref().unwrap_or("sent");
         self.emit("notify", id, container.delivery.uid, &[("signal", signal.name()), ("outcome", outcome)]);
         container.delivery.notified = Some(Notified { signal, at: clock::now(), failure });
+        true
     }
 
     /// Gives `container` the current versions of the secrets `ids`, wherever it has them and is still granted them.
@@ -164,13 +223,19 @@ impl Deliveries {
         let granted = renewed.as_ref().map_or(&[][..], |authorized| authorized.grants().as_slice());
         let mut done = self.revoke_all_but(granted, container);
         let Some(authorized) = &renewed else { return done };
+        // What has left is not given again, as long as it is granted: that comes with the next start.
+        let live = container.delivery.still_there(granted);
+        let granted = live.as_slice();
+        for held in &mut container.delivery.secrets {
+            held.until = granted.iter().find(|grant| grant.target == held.target).and_then(|grant| grant.until);
+        }
         if container.delivery.uid != 0 {
-            done.extend(self.regrant_of_user(catalog, container, authorized));
+            done.extend(self.regrant_of_user(catalog, container, authorized, granted));
             return done;
         }
         let planned = {
             let files = container.files.clone();
-            container.running(self).plan(authorized.grants(), &files)
+            container.running(self).plan(&live, &files)
         };
         let change = match planned {
             Ok(change) => change,
@@ -197,10 +262,20 @@ impl Deliveries {
         for (grant, file) in added {
             let opened = catalog.open_value(authorized, grant).map_err(DeliveryError::from);
             let added = opened.and_then(|(info, version, value)| {
-                container.running(self).add(&change, file, grant.target.as_str(), &value)?;
-                container.delivery.secrets.push(delivered(info, version, grant));
+                let made = container.running(self).make_room_to_add(file)?;
+                let begun = change.mount_for(file, &container.mounts).map(|(mount, _)| mount.clone());
+                if made || begun.is_some() {
+                    container.begun = begun;
+                    self.records.write(&Record::of(container))?;
+                }
+                let added = container.running(self).add(&change, file, grant.target.as_str(), &value);
+                container.begun = None;
+                added?;
+                container.delivery.secrets.push(delivered(info, version, grant, None));
                 container.files.push(file.clone());
-                self.records.write(&Record::of(container))
+                self.records.write(&Record::of(container))?;
+                reach(Point::GrantRecorded);
+                Ok(())
             });
             done.push(outcome(container, &grant.target, "grant", added));
         }
@@ -209,9 +284,15 @@ impl Deliveries {
 
     /// The same for a user's container, into which we do not go: what it has is brought up to date, what it has not comes
     /// with its next start.
-    fn regrant_of_user(&self, catalog: &Catalog, container: &mut Container, authorized: &Authorized) -> Vec<Outcome> {
+    fn regrant_of_user(
+        &self,
+        catalog: &Catalog,
+        container: &mut Container,
+        authorized: &Authorized,
+        granted: &[Grant],
+    ) -> Vec<Outcome> {
         let (mut wanted, mut outcomes) = (Vec::new(), Vec::new());
-        for grant in authorized.grants().as_slice() {
+        for grant in granted {
             match container.index_of(&grant.target) {
                 None => outcomes.push(outcome(container, &grant.target, "grant", Err(DeliverError::NextStart.into()))),
                 Some(index) => wanted.push((index, grant, container.files[index].clone())),
@@ -222,6 +303,7 @@ impl Deliveries {
     }
 
     fn revoke_all_but(&self, granted: &[Grant], container: &mut Container) -> Vec<Outcome> {
+        container.delivery.ended.retain(|ended| granted.iter().any(|grant| ended.is_by(grant)));
         let mut outcomes = Vec::new();
         let mut index = 0;
         while index < container.delivery.secrets.len() {
@@ -236,6 +318,7 @@ impl Deliveries {
             container.delivery.secrets.remove(index);
             let removed = container.running(self).remove(&file, target.as_str(), &others).map_err(DeliveryError::from);
             let done = removed.and_then(|()| self.records.write(&Record::of(container)));
+            reach(Point::RevokeRecorded);
             outcomes.push(outcome(container, &target, "revoke", done));
         }
         outcomes
@@ -244,7 +327,8 @@ impl Deliveries {
     /// What the container's service is now.
     fn renewed(&self, catalog: &Catalog, container: &Container) -> Result<Authorized, DeliveryError> {
         let held = &container.delivery;
-        let known = catalog.services().into_iter().find(|service| service.id == held.service_id);
+        // By its id: what else the catalog would take for one (a name, a prefix) is another service.
+        let known = catalog.service(held.service_id.as_str()).ok().filter(|service| service.id == held.service_id);
         let service = known.ok_or_else(|| CatalogError::NotFound {
             sort: crate::agent::catalog::Sort::Service,
             reference: held.service.to_string(),

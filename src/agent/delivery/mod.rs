@@ -4,19 +4,27 @@
 //! | file | what |
 //! |---|---|
 //! | `exchange` | a hook connection, from request to record |
+//! | `command` | what is run on the host after a change, by somebody else |
+//! | `descriptors` | how many containers the agent's descriptors are enough for |
 //! | `environment` | what a service wants in a container's environment, for the wrapper |
 //! | `identity` | which service a container is, where it does not say |
 //! | `selectors` | which service an engine's annotations make of it |
 //! | `held` | the containers that hold secrets, and what is left of those that did |
 //! | `live` | changes to containers that run |
 //! | `put` | new values in places that a container has |
+//! | `checkpoint` | mounts out of sight while CRIU writes a container to a disk |
 //! | `superseded` | the old one, while somebody may still be reading it |
 //! | `record` | the same on disk, without values, so that a new agent knows them |
+//! | `until` | secrets that leave before their container ends |
 //! | `reaper` | a container's process ends: scrub |
 //! | `gone` | file systems that users hold on to |
 //! | `users` | containers of other users than root: whose they are, and their part of the room |
+//! | `weakness` | what a container may do that its secrets are not safe from |
 //! | `error` | refusals, in words for the operator |
 
+mod checkpoint;
+mod command;
+mod descriptors;
 mod environment;
 mod error;
 mod exchange;
@@ -29,33 +37,42 @@ mod reaper;
 mod record;
 mod selectors;
 mod superseded;
+mod until;
 mod users;
+mod weakness;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 pub use crate::deliver::linux::Protection;
 use crate::deliver::linux::{Medium, Stage};
-use crate::model::{ContainerId, Id, SecretName, ServiceName, Signal, Target, Timestamp};
+use crate::model::{ContainerId, Id, SecretName, ServiceName, Signal, Target, Timestamp, Until};
+use crate::sys::linux::clock::since_boot;
 use crate::sys::linux::pidfd::MountNamespace;
 
 use super::autolock::Autolock;
 use super::docker::Docker;
 use super::events::Events;
+pub use command::{CommandState, Commanded, Order};
+use descriptors::Descriptors;
 pub use error::DeliveryError;
 use gone::Lingering;
 use held::{Held, Key};
 pub use live::Outcome;
 use reaper::Reaper;
 use record::Records;
-pub use record::Scope;
+pub use record::{Announced, Scope};
 pub use selectors::{PatternError, check as check_selectors};
 use superseded::Superseded;
+pub use until::Healthy;
+use until::Leaving;
 use users::Shares;
 pub use users::UserLimits;
+pub use weakness::Weakness;
 
 /// The directory in the run directory in which mounts are staged on older kernels; always empty.
 const STAGE_DIR: &str = "stage";
@@ -75,6 +92,9 @@ pub struct Delivery {
     pub since: Timestamp,
     /// What it holds.
     pub secrets: Vec<Delivered>,
+    /// What it held until something came to pass, and is granted still.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<Ended>,
     /// How the values are kept from a disk.
     pub protection: Protection,
     /// Its bundle.
@@ -85,6 +105,9 @@ pub struct Delivery {
     /// How it was told of the last change, if its service asks for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notified: Option<Notified>,
+    /// The command that was run for it then, if its service asks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commanded: Option<Commanded>,
 }
 
 /// How a container was told that its secrets have changed.
@@ -112,6 +135,29 @@ pub struct Delivered {
     pub target: Target,
     /// Since when this version does.
     pub since: Timestamp,
+    /// What takes it away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Until>,
+    /// Since when there has been a version of it, by the clock that nobody sets: time since the machine started.
+    #[serde(default = "since_boot")]
+    pub there_since: Duration,
+}
+
+/// A secret that is in a container no more, because what it was to stay until has come to pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The secret.
+    pub id: Id,
+    /// Its name.
+    pub name: SecretName,
+    /// Which version of its value was there last.
+    pub version: u64,
+    /// Where it stood.
+    pub target: Target,
+    /// What has come to pass.
+    pub until: Until,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// What of the configuration concerns delivery.
@@ -145,8 +191,12 @@ pub struct Deliveries {
     changed: Condvar,
     reaper: Reaper,
     superseded: Superseded,
-    /// Whoever replaces files: one at a time, so that versions arrive in their order.
-    replacing: Mutex<()>,
+    leaving: Leaving,
+    /// A command waits, perhaps.
+    pub(in crate::agent) commands: tokio::sync::Notify,
+    /// Containers whose runtime is restoring them.
+    restoring: Mutex<HashSet<Key>>,
+    descriptors: Descriptors,
     own_namespace: MountNamespace,
     docker: Docker,
 }
@@ -168,6 +218,7 @@ impl Deliveries {
         let stage = Stage::probe(medium, &stage_dir)?;
         let own_namespace = MountNamespace::own().map_err(|cause| DeliveryError::OwnNamespace { cause })?;
         let records = Records::open(run_dir)?;
+        let descriptors = Descriptors::of_this_process()?;
         tracing::info!(filesystem = %medium.protection(), detached_clones = matches!(stage, Stage::Detached), "delivery is ready");
         let deliveries = Arc::new(Self {
             lock,
@@ -182,13 +233,17 @@ impl Deliveries {
             held: Mutex::default(),
             changed: Condvar::new(),
             reaper: Reaper::new()?,
-            superseded: Superseded::start()?,
-            replacing: Mutex::default(),
+            restoring: Mutex::default(),
+            superseded: Superseded::start(descriptors.for_superseded())?,
+            leaving: Leaving::new()?,
+            commands: tokio::sync::Notify::new(),
+            descriptors,
             own_namespace,
             docker: settings.docker.clone(),
         });
         deliveries.resume();
         deliveries.start_reaper()?;
+        deliveries.start_leaving()?;
         Ok(deliveries)
     }
 
@@ -202,10 +257,30 @@ impl Deliveries {
         matches!(self.stage, Stage::Detached)
     }
 
+    /// Writes down again in `run_dir` what its removal has taken: a later agent finds the containers by it.
+    ///
+    /// # Errors
+    /// [`DeliveryError::Record`].
+    pub fn write_anew(&self, run_dir: &Path) -> Result<(), DeliveryError> {
+        record::make_private_dir(&run_dir.join(STAGE_DIR))?;
+        Records::open(run_dir)?;
+        self.held().values().filter_map(Held::record).try_for_each(|record| self.records.write(&record))
+    }
+
     /// The containers that hold secrets now, by id.
     pub fn list(&self) -> Vec<Delivery> {
-        let mut deliveries: Vec<Delivery> = self.held().values().filter_map(Held::delivery).cloned().collect();
-        deliveries.sort_by(|a, b| (&a.id, a.uid, &a.bundle).cmp(&(&b.id, b.uid, &b.bundle)));
-        deliveries
+        self.list_with_starts().into_iter().map(|(delivery, _)| delivery).collect()
+    }
+
+    /// The same, each with when its first process started.
+    fn list_with_starts(&self) -> Vec<(Delivery, u64)> {
+        let listed = |held: &Held| match held {
+            Held::Holding(container) => Some((container.delivery.clone(), container.started)),
+            Held::Changing(delivery, started) => Some(((**delivery).clone(), *started)),
+            Held::UnderWay | Held::Ended { .. } => None,
+        };
+        let mut all: Vec<(Delivery, u64)> = self.held().values().filter_map(listed).collect();
+        all.sort_by(|(a, _), (b, _)| (&a.id, a.uid, &a.bundle).cmp(&(&b.id, b.uid, &b.bundle)));
+        all
     }
 }

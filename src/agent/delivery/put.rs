@@ -3,8 +3,10 @@
 use crate::agent::catalog::Catalog;
 use crate::agent::clock;
 use crate::deliver::linux::{New, Old, PlannedFile};
+use crate::failpoint::{Point, reach};
 use crate::model::{Grant, SecretInfo};
 use crate::policy::Authorized;
+use crate::sys::linux::clock::since_boot;
 
 use super::held::Container;
 use super::live::{Outcome, outcome, outcomes};
@@ -32,13 +34,20 @@ impl Deliveries {
         for (index, grant, file) in singly {
             let opened = catalog.open_value(authorized, grant).map_err(DeliveryError::from);
             let done = opened.and_then(|(info, version, value)| {
+                if container.running(self).make_room_to_replace(&file, grant.target.as_str())? {
+                    self.records.write(&Record::of(container))?;
+                }
                 let old = container.running(self).replace(&file, grant.target.as_str(), &value)?;
                 drop(value);
                 self.superseded.put(container.process.pid(), container.started, Old::File(old));
-                container.delivery.secrets[index] = delivered(info, version, grant);
+                reach(Point::RotateSuperseded);
+                container.delivery.secrets[index] =
+                    delivered(info, version, grant, Some(&container.delivery.secrets[index]));
                 container.files[index] = file;
                 // On record before the next one: an agent that is killed here leaves a record that is true, or one file behind.
-                self.records.write(&Record::of(container))
+                self.records.write(&Record::of(container))?;
+                reach(Point::RotateRecorded);
+                Ok(())
             });
             outcomes.push(outcome(container, &grant.target, "rotate", done));
         }
@@ -60,7 +69,11 @@ impl Deliveries {
         for (index, grant, file) in wanted {
             let (info, version, value) = catalog.open_value(authorized, grant)?;
             news.push((*index, file.clone(), value));
-            changes.push((*index, file.clone(), delivered(info, version, grant)));
+            changes.push((
+                *index,
+                file.clone(),
+                delivered(info, version, grant, Some(&container.delivery.secrets[*index])),
+            ));
         }
         self.flip(container, &news)?;
         drop(news);
@@ -68,7 +81,9 @@ impl Deliveries {
             container.files[index] = file;
             container.delivery.secrets[index] = held;
         }
-        self.records.write(&Record::of(container))
+        self.records.write(&Record::of(container))?;
+        reach(Point::FlipRecorded);
+        Ok(())
     }
 
     /// The next generation of what the container has, with these in the place of others.
@@ -90,6 +105,17 @@ fn is_there(catalog: &Catalog, container: &Container, index: usize, grant: &Gran
     is_current && (stands.uid, stands.gid, stands.mode) == (file.uid, file.gid, file.mode)
 }
 
-pub(super) fn delivered(info: SecretInfo, version: u64, grant: &Grant) -> Delivered {
-    Delivered { id: info.id, name: info.name, version, target: grant.target.clone(), since: clock::now() }
+/// What a container holds from now on; how long it may stay counts from when the secret first was there.
+pub(super) fn delivered(info: SecretInfo, version: u64, grant: &Grant, before: Option<&Delivered>) -> Delivered {
+    let same = before.filter(|before| before.id == info.id);
+    Delivered {
+        there_since: same.as_ref().map_or_else(since_boot, |before| before.there_since),
+        id: info.id,
+        name: info.name,
+        version,
+        target: grant.target.clone(),
+        since: clock::now(),
+        // What was changed for the next start alone is not changed by a new value.
+        until: same.map_or(grant.until, |before| before.until),
+    }
 }

@@ -2,17 +2,18 @@
 //! for all of them.
 
 use std::collections::HashMap;
-use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use nix::errno::Errno;
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+use crate::deliver::linux::Old;
+use crate::failpoint::{Point, reach};
 use crate::sys::linux::pidfd::Process;
 
-use super::held::{Container, Held, Key};
-use super::record::Record;
+use super::held::{Container, Held, Key, remember};
+use super::record::{Record, Survivor, survivors};
 use super::{Deliveries, DeliveryError};
 
 /// How many ends are taken at one time.
@@ -31,7 +32,7 @@ pub(super) struct Reaper {
 #[derive(Debug, Default)]
 struct Watched {
     last: u64,
-    processes: HashMap<u64, (Key, OwnedFd, i32, u64)>,
+    processes: HashMap<u64, (Key, Arc<Process>, u64)>,
 }
 
 impl Reaper {
@@ -41,14 +42,13 @@ impl Reaper {
     }
 
     /// Waits for the end of `process`, the first of the container `key`.
-    pub(super) fn watch(&self, key: &Key, process: &Process, started: u64) -> Result<(), DeliveryError> {
-        let fd = process.as_fd().try_clone_to_owned().map_err(DeliveryError::Init)?;
+    pub(super) fn watch(&self, key: &Key, process: &Arc<Process>, started: u64) -> Result<(), DeliveryError> {
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         watched.last += 1;
         let event = EpollEvent::new(EpollFlags::EPOLLIN, watched.last);
-        self.epoll.add(&fd, event).map_err(|error| DeliveryError::Init(error.into()))?;
+        self.epoll.add(process, event).map_err(|error| DeliveryError::Init(error.into()))?;
         let number = watched.last;
-        watched.processes.insert(number, (key.clone(), fd, process.pid(), started));
+        watched.processes.insert(number, (key.clone(), Arc::clone(process), started));
         Ok(())
     }
 
@@ -65,10 +65,10 @@ impl Reaper {
         };
         let mut watched = self.watched.lock().unwrap_or_else(PoisonError::into_inner);
         let take = |event: &EpollEvent| {
-            let (key, fd, pid, started) = watched.processes.remove(&event.data())?;
+            let (key, process, started) = watched.processes.remove(&event.data())?;
             // Closing a descriptor does not take it out of the set while a copy of it is open.
-            let _ = self.epoll.delete(&fd);
-            Some((key, pid, started))
+            let _ = self.epoll.delete(&process);
+            Some((key, process.pid(), started))
         };
         events[..count].iter().filter_map(take).collect()
     }
@@ -81,6 +81,7 @@ impl Deliveries {
         let wait = move || {
             while let Some(deliveries) = deliveries.upgrade() {
                 let ended = deliveries.reaper.ended();
+                reach(Point::ReapSeen);
                 std::thread::sleep(GRACE);
                 for (key, pid, started) in ended {
                     deliveries.reap(&key, pid, started);
@@ -94,6 +95,7 @@ impl Deliveries {
     /// Scrubs the container, if it is this process's still.
     fn reap(&self, key: &Key, pid: i32, started: u64) {
         if let Some(container) = self.take_ended(key, pid, started) {
+            reach(Point::ReapTaken);
             self.scrub_container(&container, "process ended");
         }
     }
@@ -117,32 +119,60 @@ impl Deliveries {
             self.lingering.keep(share, place);
         }
         self.superseded.scrub_of(delivery.pid, container.started);
+        self.leaving.forget(container);
         let scrubbed = container.writable.scrub();
+        reach(Point::ScrubEmptied);
         for failure in &scrubbed.failures {
             tracing::error!(container = %delivery.id, "cannot scrub: {failure}");
         }
         if let Err(error) = self.records.remove(&Record::of(container)) {
             tracing::error!("{error}");
         }
+        reach(Point::RecordRemoved);
         self.emit("scrub", &delivery.id, delivery.uid, &[("service", delivery.service.as_str()), ("reason", reason)]);
         tracing::info!(container = %delivery.id, files = scrubbed.files, reason, "scrubbed");
     }
 
-    /// Takes up the containers that an earlier agent has on record and whose process is still there.
+    /// Takes up the containers that an earlier agent has on record and whose process is still there. Of the others the
+    /// poststop hook may still come.
     pub(super) fn resume(&self) {
-        for record in self.records.read_all() {
-            let Some(container) = record.resume(&self.shares) else { continue };
-            let has = &container.delivery;
-            let key = Key { uid: has.uid, id: has.id.clone(), bundle: has.bundle.clone() };
-            let (pid, started) = (container.process.pid(), container.started);
+        let records = self.records.read_all();
+        reach(Point::ResumeRead);
+        let (alive, ended): (Vec<_>, Vec<_>) = records.into_iter().partition(Record::is_alive);
+        let survivors = survivors(&ended);
+        ended.iter().for_each(|record| self.forget(record, &survivors));
+        for record in &alive {
+            let Some((mut container, old)) = record.resume(&self.shares, self.clones_detached()) else {
+                if record.is_alive() {
+                    tracing::error!(container = %record.key().id, "cannot be taken over from an earlier agent");
+                } else {
+                    self.forget(record, &survivors);
+                }
+                continue;
+            };
+            reach(Point::ResumeAdopted);
+            let (key, pid, started) = (record.key(), container.process.pid(), container.started);
+            old.into_iter().for_each(|file| self.superseded.put(pid, started, Old::File(file)));
             match self.reaper.watch(&key, &container.process, started) {
                 Ok(()) => {
                     tracing::info!(container = %key.id, service = %container.delivery.service, "taken over from an earlier agent");
+                    self.watch_again(&key, &mut container);
                     self.held().insert(key.clone(), Held::Holding(Box::new(container)));
+                    reach(Point::ResumeWatched);
                     self.reap_if_ended(&key, pid, started);
                 }
                 Err(error) => tracing::error!(container = %key.id, "{error}"),
             }
+        }
+    }
+
+    /// Takes a container off the record that has ended while no agent was there.
+    fn forget(&self, record: &Record, survivors: &[Survivor]) {
+        let files = record.scrub_survivors(survivors);
+        tracing::info!(container = %record.key().id, files, "ended while no agent was there");
+        remember(&mut self.held(), record.key(), record.made().to_vec());
+        if let Err(error) = self.records.remove(record) {
+            tracing::error!("{error}");
         }
     }
 }

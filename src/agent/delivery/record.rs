@@ -4,24 +4,26 @@ use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::deliver::linux::{FileSystem, PlannedFile, Writable, adopt};
+use crate::deliver::linux::{Adopted, FileSystem, Hidden, OldFile, PlannedFile, Unfinished, Writable, adopt, shown};
+use crate::failpoint::{Point, reach};
 use crate::model::Id;
 use crate::sys::linux::owner::Ownership;
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
 
-use super::held::Container;
+use super::held::{Container, Key, OutOfSight};
 use super::users::Shares;
 use super::{Delivery, DeliveryError};
 
 /// The directory in the run directory.
 const DIRECTORY: &str = "containers";
-/// The file beside it that says which change is under way.
-const ANNOUNCEMENT: &str = "change.json";
+/// Files beside it, `change-N.json`, say which changes are under way.
+const ANNOUNCEMENT: &str = "change-";
 /// The most bytes of one record.
 const MAX_RECORD: u64 = 4 * 1024 * 1024;
 
@@ -38,8 +40,14 @@ pub(super) struct Record {
     bytes: u64,
     mounts: Vec<Mount>,
     made: Vec<MadePoint>,
+    /// A mount that may be attached, and may be not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    begun: Option<Mount>,
     #[serde(default)]
     generations: bool,
+    /// Whether its mounts are, or are about to be, out of sight for a checkpoint.
+    #[serde(default)]
+    hidden: bool,
 }
 
 impl Record {
@@ -52,18 +60,69 @@ impl Record {
             bytes: container.share.as_ref().map_or(0, |share| share.bytes),
             mounts: container.mounts.clone(),
             made: container.made.clone(),
+            begun: container.begun.clone(),
             generations: container.generations,
+            hidden: container.hidden.is_some(),
         }
+    }
+
+    /// The same of a container whose mounts are about to go out of sight.
+    pub(super) fn hidden(self) -> Self {
+        Self { hidden: true, ..self }
     }
 
     pub(super) fn is_of(&self, container: &Container) -> bool {
         self.delivery.pid == container.process.pid() && self.started == container.started
     }
 
-    /// The container, if its very process is still alive, with as much of the writable side as it still shows.
+    /// Whose it is.
+    pub(super) fn key(&self) -> Key {
+        Key { uid: self.delivery.uid, id: self.delivery.id.clone(), bundle: self.delivery.bundle.clone() }
+    }
+
+    /// The mount points that were made for it.
+    pub(super) fn made(&self) -> &[MadePoint] {
+        &self.made
+    }
+
+    /// Whether its very process has not ended.
+    pub(super) fn is_alive(&self) -> bool {
+        let process = Process::open(self.delivery.pid);
+        process.is_ok_and(|it| {
+            it.start_time().is_ok_and(|started| started == self.started) && it.is_alive().unwrap_or(true)
+        })
+    }
+
+    /// Empties what those of `survivors` still show that have outlived this container's first process: they are no container
+    /// any more, and nobody else would. How many files.
+    ///
+    /// Those in namespaces that are not of the container's user any more are left alone.
+    pub(super) fn scrub_survivors(&self, survivors: &[Survivor]) -> usize {
+        let uid = self.delivery.uid;
+        let theirs = |process: &Process| {
+            uid == 0 || Ownership::of(process).is_ok_and(|it| it.user_namespace == uid && it.mount_namespace == uid)
+        };
+        let mut files = 0;
+        for (process, shown) in survivors {
+            if self.devices.iter().any(|own| shown.contains(own))
+                && theirs(process)
+                && let Ok(adopted) = adopt(process, &self.mounts, &self.devices, None)
+            {
+                let scrubbed = adopted.scrub();
+                files += scrubbed.files;
+                for failure in scrubbed.failures {
+                    tracing::error!(container = %self.delivery.id, "cannot scrub: {failure}");
+                }
+            }
+        }
+        files
+    }
+
+    /// The container, if its very process is still alive, with as much of the writable side as it still shows, and what
+    /// an agent that was killed has left there; `beneath` as in [`Unfinished`].
     ///
     /// The namespaces of a user's container are looked into only if they are that user's still.
-    pub(super) fn resume(self, shares: &Arc<Shares>) -> Option<Container> {
+    pub(super) fn resume(&self, shares: &Arc<Shares>, beneath: bool) -> Option<(Container, Vec<OldFile>)> {
         let process = Process::open(self.delivery.pid).ok()?;
         if process.start_time().ok()? != self.started {
             return None;
@@ -75,22 +134,58 @@ impl Record {
                 return None;
             }
         }
-        let adopted = adopt(&process, &self.mounts, &self.devices).ok()?;
+        let begun: Vec<Mount> = self.begun.iter().cloned().collect();
+        let unfinished = (uid == 0).then_some(Unfinished { begun: &begun, beneath });
+        let mut adopted = adopt(&process, &self.mounts, &self.devices, unfinished.as_ref()).ok()?;
+        let old = adopted.take_old();
+        let mut hidden = None;
+        let mut delivery = self.delivery.clone();
+        let mut kept = (self.devices.clone(), self.files.clone(), self.mounts.clone());
+        if self.hidden && adopted.len() < kept.2.len() {
+            // What was out of sight has gone with the agent that had it: it is given everything anew.
+            adopted = Adopted::default();
+            kept = Default::default();
+            delivery.secrets.clear();
+            hidden = Some(OutOfSight { mounts: Hidden::default(), missed: true });
+        }
+        let (devices, files, mounts) = kept;
         // It was within its user's part when it started; a lower limit since then stops the next one.
         let share = shares.take(uid, self.bytes).ok().flatten();
-        Some(Container {
-            delivery: self.delivery,
-            process,
+        let container = Container {
+            delivery,
+            process: Arc::new(process),
             started: self.started,
             writable: Writable::adopted(adopted),
-            devices: self.devices,
-            files: self.files,
+            devices,
+            files,
             share,
-            mounts: self.mounts,
-            made: self.made,
+            mounts,
+            made: self.made.clone(),
+            begun: None,
             generations: self.generations,
-        })
+            watched: Vec::new(),
+            is_adopted: true,
+            hidden,
+        };
+        Some((container, old))
     }
+}
+
+/// A process, and which file systems of ours it shows.
+pub(super) type Survivor = (Process, Vec<FileSystem>);
+
+/// The processes that show what one of `ended` had: usually none, as they end with the first one of a pid namespace.
+pub(super) fn survivors(ended: &[Record]) -> Vec<Survivor> {
+    let file_systems: Vec<FileSystem> = ended.iter().flat_map(|record| record.devices.iter().copied()).collect();
+    if file_systems.is_empty() {
+        return Vec::new();
+    }
+    let processes = Process::all().into_iter().flatten();
+    let shown = processes.map(|process| {
+        let shown = shown(&process, &file_systems);
+        (process, shown)
+    });
+    shown.filter(|(_, shown)| !shown.is_empty()).collect()
 }
 
 /// Which containers a change is about.
@@ -111,16 +206,44 @@ impl Scope {
     }
 }
 
+/// A change that is on record and not finished; there may be several at one time.
+#[derive(Debug)]
+pub struct Announced {
+    pub(super) scope: Scope,
+    path: PathBuf,
+}
+
 /// The directory of records.
 #[derive(Debug)]
-pub(super) struct Records(PathBuf);
+pub(super) struct Records {
+    directory: PathBuf,
+    /// What an earlier agent had announced and not finished.
+    left: Mutex<Vec<Announced>>,
+    /// The number of the next announcement: above those that are left.
+    next: AtomicU64,
+}
 
 impl Records {
     /// Opens, and makes if need be, the directory in `run_dir`.
     pub(super) fn open(run_dir: &Path) -> Result<Self, DeliveryError> {
         let directory = run_dir.join(DIRECTORY);
         make_private_dir(&directory)?;
-        Ok(Self(directory))
+        let (mut left, mut next) = (Vec::new(), 0);
+        for path in fs::read_dir(run_dir).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
+            let Some(number) = announcement(&path) else {
+                // What an agent left that was killed while it wrote.
+                if announcement(&path.with_extension("json")).is_some() {
+                    let _ = fs::remove_file(&path);
+                }
+                continue;
+            };
+            next = next.max(number + 1);
+            match fs::read(&path).map(|text| serde_json::from_slice(&text)) {
+                Ok(Ok(scope)) => left.push(Announced { scope, path }),
+                _ => drop(fs::remove_file(&path)),
+            }
+        }
+        Ok(Self { directory, left: Mutex::new(left), next: AtomicU64::new(next) })
     }
 
     /// Writes or replaces a record: whole or not at all.
@@ -140,39 +263,37 @@ impl Records {
     }
 
     /// Writes down which change is about to be made.
-    pub(super) fn announce(&self, scope: &Scope) -> Result<(), DeliveryError> {
-        let path = self.announcement();
-        let text = serde_json::to_vec(scope).map_err(io::Error::other);
-        let written = text.and_then(|text| replace(&path, &text));
-        written.map_err(|cause| DeliveryError::Record { path, cause })
-    }
-
-    /// The change that was announced and not finished.
-    pub(super) fn announced(&self) -> Option<Scope> {
-        serde_json::from_slice(&fs::read(self.announcement()).ok()?).ok()
-    }
-
-    /// The change that was announced is done.
-    pub(super) fn forget_announcement(&self) {
-        let path = self.announcement();
-        if let Err(error) = fs::remove_file(&path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::error!(%error, "cannot remove {}", path.display());
+    pub(super) fn announce(&self, scope: Scope) -> Result<Announced, DeliveryError> {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let path = self.directory.with_file_name(format!("{ANNOUNCEMENT}{number}.json"));
+        let text = serde_json::to_vec(&scope).map_err(io::Error::other);
+        match text.and_then(|text| replace(&path, &text)) {
+            Ok(()) => Ok(Announced { scope, path }),
+            Err(cause) => Err(DeliveryError::Record { path, cause }),
         }
     }
 
-    fn announcement(&self) -> PathBuf {
-        self.0.with_file_name(ANNOUNCEMENT)
+    /// The changes that an earlier agent announced and did not finish; each is handed out once.
+    pub(super) fn left(&self) -> Vec<Announced> {
+        std::mem::take(&mut self.left.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Every record whose process is still there; the others, and what is no record, are removed.
+    /// The change that was announced is done.
+    pub(super) fn forget(&self, announced: &Announced) {
+        if let Err(error) = fs::remove_file(&announced.path)
+            && error.kind() != io::ErrorKind::NotFound
+        {
+            tracing::error!(%error, "cannot remove {}", announced.path.display());
+        }
+    }
+
+    /// Every record; what is none, or was not finished, is removed.
     pub(super) fn read_all(&self) -> Vec<Record> {
-        let Ok(entries) = fs::read_dir(&self.0) else { return Vec::new() };
+        let Ok(entries) = fs::read_dir(&self.directory) else { return Vec::new() };
         let mut records = Vec::new();
         for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
             match read(&path) {
-                Ok(record) if is_alive(&record) => records.push(record),
+                Ok(record) if path == self.path(&record) => records.push(record),
                 _ => drop(fs::remove_file(&path)),
             }
         }
@@ -180,7 +301,7 @@ impl Records {
     }
 
     fn path(&self, record: &Record) -> PathBuf {
-        self.0.join(format!("{}-{}.json", record.delivery.pid, record.started))
+        self.directory.join(format!("{}-{}.json", record.delivery.pid, record.started))
     }
 }
 
@@ -190,14 +311,17 @@ fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let write = || {
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
         file.write_all(bytes)?;
+        reach(Point::RecordWritten);
         fs::rename(&fresh, path)
     };
-    write().inspect_err(|_| drop(fs::remove_file(&fresh)))
+    write().inspect_err(|_| drop(fs::remove_file(&fresh)))?;
+    reach(Point::RecordReplaced);
+    Ok(())
 }
 
-fn is_alive(record: &Record) -> bool {
-    let process = Process::open(record.delivery.pid).and_then(|process| process.start_time());
-    process.is_ok_and(|started| started == record.started)
+/// The number of the announcement that `path` is.
+fn announcement(path: &Path) -> Option<u64> {
+    path.file_name()?.to_str()?.strip_prefix(ANNOUNCEMENT)?.strip_suffix(".json")?.parse().ok()
 }
 
 fn read(path: &Path) -> io::Result<Record> {

@@ -31,6 +31,7 @@ fn service(name: &str, selectors: &[&str]) -> Service {
         require_claim: None,
         credentials: false,
         notify: None,
+        notify_command: None,
         users: Default::default(),
         created: Timestamp(1),
         updated: Timestamp(1),

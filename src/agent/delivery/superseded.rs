@@ -7,21 +7,34 @@ use std::time::{Duration, Instant};
 
 use crate::deliver::linux::Old;
 
+use crate::failpoint::{Point, reach};
+
 use super::DeliveryError;
 
 /// How long a file that has been replaced can still be read by whoever has it open.
 const GRACE: Duration = Duration::from_secs(5);
-/// Bytes that wait at one time: beyond that the oldest goes before its time.
+/// Bytes that wait at one time: beyond that, or beyond so many files, the oldest goes before its time.
 const MAX_WAITING: u64 = 64 * 1024 * 1024;
 
 /// Files that wait.
 #[derive(Debug)]
-pub(super) struct Superseded(Arc<Shared>);
+pub(super) struct Superseded {
+    shared: Arc<Shared>,
+    /// How many may wait: each has a descriptor.
+    most: usize,
+}
 
 #[derive(Debug, Default)]
 struct Shared {
-    waiting: Mutex<VecDeque<Waiting>>,
+    queue: Mutex<Queue>,
     changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<Waiting>,
+    /// What they have, together.
+    bytes: u64,
 }
 
 #[derive(Debug)]
@@ -32,67 +45,86 @@ struct Waiting {
     old: Old,
 }
 
+impl Queue {
+    fn push(&mut self, waiting: Waiting) {
+        self.bytes += waiting.old.size();
+        self.waiting.push_back(waiting);
+    }
+
+    fn pop(&mut self) -> Option<Waiting> {
+        let first = self.waiting.pop_front()?;
+        self.bytes -= first.old.size();
+        Some(first)
+    }
+
+    fn take_of(&mut self, process: (i32, u64)) -> VecDeque<Waiting> {
+        if self.waiting.iter().all(|waiting| waiting.process != process) {
+            return VecDeque::new();
+        }
+        let (its, others): (VecDeque<_>, _) = self.waiting.drain(..).partition(|waiting| waiting.process == process);
+        self.waiting = others;
+        self.bytes -= its.iter().map(|waiting| waiting.old.size()).sum::<u64>();
+        its
+    }
+}
+
 impl Superseded {
-    /// Starts the thread; it ends with the agent.
-    pub(super) fn start() -> Result<Self, DeliveryError> {
+    /// Starts the thread, which ends with the agent; at most `most` files wait at one time.
+    pub(super) fn start(most: usize) -> Result<Self, DeliveryError> {
         let shared = Arc::new(Shared::default());
         let own = Arc::clone(&shared);
         std::thread::Builder::new()
             .name("superseded".to_owned())
             .spawn(move || own.keep_scrubbing())
             .map_err(DeliveryError::Init)?;
-        Ok(Self(shared))
+        Ok(Self { shared, most })
     }
 
     /// Scrubs `old`, which the container of `pid` and `started` had, when its time is over.
     pub(super) fn put(&self, pid: i32, started: u64, old: Old) {
-        let mut waiting = self.0.lock();
-        waiting.push_back(Waiting { process: (pid, started), due: Instant::now() + GRACE, old });
-        let mut bytes: u64 = waiting.iter().map(|waiting| waiting.old.size()).sum();
+        let mut queue = self.shared.lock();
+        queue.push(Waiting { process: (pid, started), due: Instant::now() + GRACE, old });
         let mut early = Vec::new();
-        while bytes > MAX_WAITING
-            && let Some(first) = waiting.pop_front()
+        while (queue.bytes > MAX_WAITING || queue.waiting.len() > self.most)
+            && let Some(first) = queue.pop()
         {
-            bytes -= first.old.size();
             early.push(first);
         }
-        drop(waiting);
-        self.0.changed.notify_one();
+        drop(queue);
+        self.shared.changed.notify_one();
         early.into_iter().for_each(scrub);
     }
 
     /// Scrubs at once what the container of `pid` and `started` had.
     pub(super) fn scrub_of(&self, pid: i32, started: u64) {
-        let mut waiting = self.0.lock();
-        let (its, others): (VecDeque<_>, _) = waiting.drain(..).partition(|file| file.process == (pid, started));
-        *waiting = others;
-        drop(waiting);
+        let its = self.shared.lock().take_of((pid, started));
         its.into_iter().for_each(scrub);
     }
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, VecDeque<Waiting>> {
-        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn keep_scrubbing(&self) {
         loop {
-            let mut waiting = self.lock();
+            let mut queue = self.lock();
             let now = Instant::now();
-            let due = match waiting.front() {
-                Some(first) if first.due <= now => waiting.pop_front(),
+            let due = match queue.waiting.front() {
+                Some(first) if first.due <= now => queue.pop(),
                 Some(first) => {
                     let patience = first.due - now;
-                    drop(self.changed.wait_timeout(waiting, patience));
+                    drop(self.changed.wait_timeout(queue, patience));
                     continue;
                 }
                 None => {
-                    drop(self.changed.wait(waiting));
+                    drop(self.changed.wait(queue));
                     continue;
                 }
             };
-            drop(waiting);
+            drop(queue);
+            reach(Point::SupersededDue);
             due.into_iter().for_each(scrub);
         }
     }

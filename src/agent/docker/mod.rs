@@ -1,5 +1,5 @@
-//! What Docker says of a container that its hook asks about: the service in the container's labels. It asks the daemons
-//! that the configuration names, on the thread of the hook, within a time; it changes nothing there.
+//! What Docker says of a container that its hook asks about: the service in the container's labels; and whether one is
+//! healthy. It asks the daemons that the configuration names, within a time; it changes nothing there.
 //!
 //! Two things are held against it. The daemon waits for our hook while the container starts, and holds the container's
 //! lock: so the container is never inspected, which would wait for that lock, but looked up in the list, which does not.
@@ -156,6 +156,41 @@ impl Docker {
             }
         }
         Err(silent.unwrap_or(DockerError::Unknown))
+    }
+}
+
+/// A container in the list of those that are healthy.
+#[derive(Deserialize)]
+struct Found {
+    #[serde(rename = "Id")]
+    id: String,
+}
+
+impl Docker {
+    /// Whether there is a daemon that can be asked.
+    pub fn is_asked(&self) -> bool {
+        !self.sockets.is_empty()
+    }
+
+    /// Whether a daemon says that `container`, one of its own by `bundle`, has passed its health check. Blocks: two seconds
+    /// for each daemon that does not answer.
+    ///
+    /// # Errors
+    /// See [`DockerError`]: nobody knows then.
+    pub fn is_healthy(&self, container: &ContainerId, bundle: &Path) -> Result<bool, DockerError> {
+        if !is_dockers(container, bundle) {
+            return Ok(false);
+        }
+        // {"health":["healthy"],"id":["…"]}; the id is nothing but hexadecimal digits.
+        let filters = format!("%7B%22health%22%3A%5B%22healthy%22%5D%2C%22id%22%3A%5B%22{container}%22%5D%7D");
+        for socket in &self.sockets {
+            let daemon = Conversation::begin(socket);
+            let listed: Option<Vec<Found>> = daemon.get(&format!("/containers/json?filters={filters}"))?;
+            if listed.into_iter().flatten().any(|found| found.id == container.as_str()) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 }
 

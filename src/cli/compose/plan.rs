@@ -100,7 +100,7 @@ pub(super) fn plan(document: &Node, project: &str, environment: &Environment) ->
             let Reference { target, uid, gid, mode, .. } = wanted;
             // Of two for one target the later one wins, as in Compose.
             grants.retain(|grant| grant.target != target);
-            grants.push(Grant { source: secret.name.clone(), target, uid, gid, mode });
+            grants.push(Grant { source: secret.name.clone(), target, uid, gid, mode, until: None });
         }
         let claimant = reading.claimant(entry, grants)?;
         if services.iter().any(|other| other.name.folded() == claimant.name.folded()) {

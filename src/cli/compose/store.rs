@@ -225,6 +225,7 @@ fn make(agent: &Agent, claimant: &Claimant) -> Result<&'static str, CliError> {
         require_claim: false,
         credentials: false,
         notify: None,
+        notify_command: None,
         users: &[],
     };
     agent.post("/runsecrets/v1/services/create", serde_json::to_vec(&body).unwrap_or_default())?;
@@ -257,6 +258,7 @@ fn grant(agent: &Agent, claimant: &Claimant, found: &Value) -> Result<&'static s
         match_rm: &[],
         credentials: None,
         notify: None,
+        notify_command: None,
         live: true,
         user_add: &[],
         user_rm: &[],

@@ -1,7 +1,7 @@
 //! The writable side of a file system that an earlier agent made, taken anew from the container that shows it.
 //!
 //! The container may have covered or unmounted it meanwhile: what is found is ours only if it is on the file system that
-//! was recorded. Nothing of the container is changed.
+//! was recorded. Nothing of the container is changed but what an agent that was killed has left there.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -13,9 +13,12 @@ use crate::sys::linux::path::{Dir, Kind};
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{Mount, MountKind};
 
+use super::existing::Existing;
+use super::generation::forget_leftovers;
 use super::inside::inside;
 use super::scrub::{Scrubbed, overwrite, scrub};
-use super::writable::open_alone;
+use super::unfinished::{Unfinished, put_in_order};
+use super::writable::{OldFile, open_alone};
 
 /// A file system, by what the kernel made up for it: a number that is free again when it is gone, and a random one that
 /// nobody can choose for a tmpfs of their own.
@@ -53,6 +56,7 @@ pub(super) fn is_on_one_of(file_systems: &[FileSystem], place: &Dir) -> io::Resu
 #[derive(Debug, Default)]
 pub struct Adopted {
     places: Vec<(Mount, Dir)>,
+    old: Vec<OldFile>,
 }
 
 impl Adopted {
@@ -64,6 +68,11 @@ impl Adopted {
     /// Whether none could.
     pub fn is_empty(&self) -> bool {
         self.places.is_empty()
+    }
+
+    /// What an earlier agent has left in the place of something newer.
+    pub fn take_old(&mut self) -> Vec<OldFile> {
+        std::mem::take(&mut self.old)
     }
 
     /// One of them.
@@ -104,22 +113,56 @@ impl Adopted {
     }
 }
 
-/// Takes those of `mounts` that `process`'s mount namespace still shows and that are on one of `file_systems`.
+/// Which of `file_systems` may be mounted where `process` is, by the numbers of their devices.
+pub fn shown(process: &Process, file_systems: &[FileSystem]) -> Vec<FileSystem> {
+    let Ok(list) = process.mountinfo() else { return Vec::new() };
+    // Source: proc_pid_mountinfo(5).
+    let lines = io::BufRead::lines(io::BufReader::new(list)).map_while(Result::ok);
+    let mut numbers: Vec<String> = lines.filter_map(|line| Some(line.split(' ').nth(2)?.to_owned())).collect();
+    numbers.dedup();
+    let number = |it: &FileSystem| format!("{}:{}", libc::major(it.device), libc::minor(it.device));
+    file_systems.iter().filter(|it| numbers.contains(&number(it))).copied().collect()
+}
+
+/// Takes those of `mounts` that `process`'s mount namespace still shows and that are on one of `file_systems`, when what is
+/// `unfinished` has been put in order; none: the namespace is not ours to change.
 ///
 /// # Errors
 /// The namespace cannot be entered: the process is gone, or the caller lacks CAP_SYS_ADMIN or CAP_SYS_CHROOT.
-pub fn adopt(process: &Process, mounts: &[Mount], file_systems: &[FileSystem]) -> io::Result<Adopted> {
-    inside(process, |root| {
+pub fn adopt(
+    process: &Process,
+    mounts: &[Mount],
+    file_systems: &[FileSystem],
+    unfinished: Option<&Unfinished<'_>>,
+) -> io::Result<Adopted> {
+    let existing = unfinished.and_then(|unfinished| Some((unfinished, Existing::of(process).ok()?)));
+    let adopted = inside(process, |root| {
+        let old = existing.map_or_else(Vec::new, |(unfinished, existing)| {
+            put_in_order(root, &existing, mounts, file_systems, unfinished)
+        });
         let taken = |mount: &Mount| Some((mount.clone(), Dir::from(take(root, mount, file_systems)?)));
-        Adopted { places: mounts.iter().filter_map(taken).collect() }
-    })
+        (Adopted { places: mounts.iter().filter_map(taken).collect(), old: Vec::new() }, old)
+    });
+    let (mut adopted, old) = adopted?;
+    adopted.old = old.iter().filter_map(|place| open_alone(place).and_then(OldFile::new).ok()).collect();
+    if let Some(directory) = adopted.directory() {
+        // What cannot be removed now is tried again with the next generation.
+        let _ = forget_leftovers(directory, None);
+    }
+    Ok(adopted)
+}
+
+/// Walks to `path` without asking any file system: the kernel has every place at hand on the way to a mount.
+pub(super) fn walk_at_hand(root: &Dir, path: &str) -> io::Result<Dir> {
+    let mut place = root.again()?;
+    for name in path.split('/').filter(|component| !component.is_empty()) {
+        place = place.entry_at_hand(name)?;
+    }
+    Ok(place)
 }
 
 fn take(root: &Dir, mount: &Mount, file_systems: &[FileSystem]) -> Option<OwnedFd> {
-    let mut place = root.again().ok()?;
-    for name in mount.at.split('/').filter(|component| !component.is_empty()) {
-        place = place.entry_at_hand(name).ok()?;
-    }
+    let place = walk_at_hand(root, &mount.at).ok()?;
     if !is_on_one_of(file_systems, &place).ok()? {
         return None;
     }

@@ -65,7 +65,7 @@ impl Drop for Container {
 fn what_an_earlier_agent_made_can_be_scrubbed_also_where_it_is_open() {
     let container = Container::start();
     let mut open = container.open_inside();
-    let adopted = adopt(&container.process(), &container.mounts(), &[container.file_system]).unwrap();
+    let adopted = adopt(&container.process(), &container.mounts(), &[container.file_system], None).unwrap();
     assert_eq!(adopted.len(), 1);
     let scrubbed = adopted.scrub();
     assert_eq!((scrubbed.files, scrubbed.failures), (1, Vec::new()));
@@ -80,7 +80,7 @@ fn what_is_not_ours_is_left_alone() {
     let own = container.file_system;
     // A number that was free again may have gone to somebody else's; the serial tells them apart.
     for other in [FileSystem { device: own.device + 1, ..own }, FileSystem { serial: own.serial + 1, ..own }] {
-        assert!(adopt(&container.process(), &container.mounts(), &[other]).unwrap().is_empty());
+        assert!(adopt(&container.process(), &container.mounts(), &[other], None).unwrap().is_empty());
     }
     let mut text = String::new();
     container.open_inside().read_to_string(&mut text).unwrap();
@@ -93,5 +93,5 @@ fn a_process_that_is_gone_is_an_error() {
     let process = container.process();
     container.child.kill().unwrap();
     container.child.wait().unwrap();
-    assert!(adopt(&process, &container.mounts(), &[container.file_system]).is_err());
+    assert!(adopt(&process, &container.mounts(), &[container.file_system], None).is_err());
 }

@@ -8,6 +8,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use crate::deliver::DeliverError;
+use crate::failpoint::{Point, reach};
 use crate::sys::linux::mount::{attach, clone_tree_recursive, detach};
 use crate::sys::linux::path::{Dir, Kind};
 use crate::wire::{Kept, MadePoint, Mount, MountKind};
@@ -67,6 +68,7 @@ impl<'r> Attached<'r> {
         let (parent, name, point) = self.mount_point(&mount.at, mount.kind)?;
         attach(fd, &point).map_err(|cause| DeliverError::Attach { path: mount.at.clone(), cause })?;
         self.mounted.push((parent, name));
+        reach(Point::AttachMounted);
         Ok(())
     }
 
@@ -103,6 +105,7 @@ impl<'r> Attached<'r> {
         }
         .map_err(failed)?;
         self.made.push(MadePoint { at: path.to_owned(), kind });
+        reach(Point::AttachMade);
         if self.root == (0, 0) {
             return Ok(());
         }

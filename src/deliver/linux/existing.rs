@@ -53,7 +53,7 @@ impl Existing {
     ///
     /// # Errors
     /// [`DeliverError::Kernel`].
-    pub(super) fn of(process: &Process) -> Result<Self, DeliverError> {
+    pub fn of(process: &Process) -> Result<Self, DeliverError> {
         let file = process.mountinfo().and_then(read_mountinfo);
         let text = file.map_err(kernel("the container's mounts"))?;
         Self::parsed(&text, Path::new("/"))

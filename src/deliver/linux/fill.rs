@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 
 use crate::deliver::DeliverError;
+use crate::failpoint::{Point, reach};
 use crate::secret::SecretBytes;
 use crate::sys::linux::path::{Dir, set_owner_and_mode};
 
@@ -91,6 +92,7 @@ fn write_all<E: From<DeliverError>>(
         directory
             .write(&file.path, (file.uid, file.gid), file.mode, secret.expose())
             .map_err(|cause| failed("write a value to RAM", &cause))?;
+        reach(Point::FillWritten);
     }
     for (path, link) in &plan.links {
         directory.link(path, link).map_err(|cause| failed("make a generation of secrets", &cause))?;

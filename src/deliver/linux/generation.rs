@@ -9,6 +9,7 @@ use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::deliver::DeliverError;
+use crate::failpoint::{Point, reach};
 use crate::secret::SecretBytes;
 use crate::sys::linux::path::{Dir, Kind};
 
@@ -76,7 +77,8 @@ impl Running<'_> {
         for (_, _, value) in news {
             self.make_space(&top, value)?;
         }
-        forget_leftovers(&top).map_err(failed("remove an old generation"))?;
+        let own = format!("{OLD}{}-", std::process::id());
+        forget_leftovers(&top, Some(&own)).map_err(failed("remove an old generation"))?;
         let owner = base.owner().map_err(failed("look at a directory in RAM"))?;
         let make = failed("make a generation of secrets");
         make_parents(&top, &format!("{NEXT}/."), owner).map_err(&make)?;
@@ -93,6 +95,7 @@ impl Running<'_> {
                 }
             }
         }
+        reach(Point::FlipMade);
         let old = self.put_in_place(&top, &base)?;
         let mut size = 0;
         for (_, file, _) in news {
@@ -101,6 +104,7 @@ impl Running<'_> {
             size += plain.entry(&name).and_then(|entry| entry.kind()).map_or(0, |(_, size)| size);
             let (current, _) = make_parents(&base, &format!("{CURRENT}/{below}"), owner).map_err(&make)?;
             current.link(&name, &top, FRESH).and_then(|()| top.rename(FRESH, &plain, &name)).map_err(&make)?;
+            reach(Point::FlipLinked);
         }
         Ok(old.map(|name| OldGeneration { top, name, size }))
     }
@@ -115,19 +119,21 @@ impl Running<'_> {
             }
             _ => {
                 top.exchange(NEXT, base, CURRENT).map_err(&put)?;
+                reach(Point::FlipExchanged);
                 let name = format!("{OLD}{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
                 top.rename(NEXT, top, &name).map_err(put)?;
+                reach(Point::FlipNamed);
                 Ok(Some(name))
             }
         }
     }
 }
 
-/// Removes what an agent left that was killed: a generation in the making, and old ones that nobody waits for any more.
-fn forget_leftovers(top: &Dir) -> io::Result<()> {
-    let own = format!("{OLD}{}-", std::process::id());
+/// Removes what an agent left that was killed: a file or a generation in the making, and old generations that nobody waits
+/// for any more, which are all but those whose names begin with `own`.
+pub(super) fn forget_leftovers(top: &Dir, own: Option<&str>) -> io::Result<()> {
     for name in top.names()?.into_iter().filter(|name| name == FRESH || name == NEXT || name.starts_with(OLD)) {
-        if !name.starts_with(&own) {
+        if own.is_none_or(|own| !name.starts_with(own)) {
             discard(top, &name)?;
         }
     }

@@ -15,12 +15,14 @@
 //! | `generation` | agent | files that change together |
 //! | `inside` | agent | a thread in a container's mount namespace |
 //! | `adopt` | agent | the writable side again, after a restart |
+//! | `unfinished` | agent | what a killed agent has left in a container |
 
 mod adopt;
 mod attach;
 mod existing;
 mod fill;
 mod generation;
+mod hide;
 mod inside;
 mod medium;
 mod owners;
@@ -29,17 +31,20 @@ mod replace;
 mod running;
 mod scrub;
 mod stage;
+mod unfinished;
 mod writable;
 
-pub use adopt::{Adopted, FileSystem, adopt};
+pub use adopt::{Adopted, FileSystem, adopt, shown};
 pub use attach::{Attached, remove_mount_points};
 pub use existing::Existing;
 pub use fill::{Empty, Filled};
 pub use generation::{CURRENT, New, OldGeneration};
+pub use hide::Hidden;
 pub use medium::{Medium, Protection};
 pub use owners::{IdMaps, look_up};
 pub use plan::{FillPlan, PlannedFile, Request, Room, owner_names, plan};
 pub use running::{Change, Running};
 pub use scrub::{Scrubbed, scrub};
 pub use stage::Stage;
+pub use unfinished::Unfinished;
 pub use writable::{Old, OldFile, Writable};

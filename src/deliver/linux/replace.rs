@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::os::fd::OwnedFd;
 
 use crate::deliver::DeliverError;
+use crate::failpoint::{Point, reach};
 use crate::secret::SecretBytes;
 use crate::sys::linux::mount::{attach, attach_beneath, detach, grow};
 use crate::sys::linux::path::{Dir, set_owner_and_mode};
@@ -27,7 +28,7 @@ const MORE_INODES: u64 = 64;
 
 impl Running<'_> {
     /// Gives `file`, which the container has at `target`, the bytes `value`. The old one is returned, for whoever has it
-    /// open still.
+    /// open still. [`Running::make_room_to_replace`] comes before it.
     ///
     /// # Errors
     /// Any: then the container has the old value, whole.
@@ -42,13 +43,11 @@ impl Running<'_> {
                     self.remount(top, target)?;
                 }
                 top.rename(FRESH, &parent, &name).map_err(failed("put a file into its place"))?;
+                reach(Point::ReplaceRenamed);
                 Ok(old)
             }
             Place::Alone(place) => {
                 let old = open_alone(place).and_then(OldFile::new).map_err(failed("open a file in RAM"))?;
-                if self.writable.second().is_none() {
-                    self.make_second()?;
-                }
                 let top = self.writable.second().ok_or(DeliverError::Covered { path: target.to_owned() })?;
                 self.make_space(top, value)?;
                 write(top, file, value).map_err(failed("write a value to RAM"))?;
@@ -56,6 +55,7 @@ impl Running<'_> {
                 let files = top.entry(FILES).map_err(failed("find a directory in RAM"))?;
                 let name = file.path.rsplit('/').next().unwrap_or_default();
                 top.rename(FRESH, &files, name).map_err(failed("put a file into its place"))?;
+                reach(Point::ReplaceAlone);
                 Ok(old)
             }
         }
@@ -103,10 +103,13 @@ impl Running<'_> {
             if attach_beneath(mount, &place).is_err() {
                 return attach(mount, &place).map_err(attach_failed);
             }
+            reach(Point::SwapBeneath);
             let (parent, name) = target.rsplit_once('/').unwrap_or(("", target));
             detach(walk(root, parent)?, name).map_err(attach_failed)
         });
-        swapped?
+        swapped??;
+        reach(Point::SwapDone);
+        Ok(())
     }
 }
 
@@ -119,5 +122,7 @@ pub(super) fn write(top: &Dir, file: &PlannedFile, value: &SecretBytes) -> io::R
     }
     let mut fresh = top.make_file(FRESH, 0o600)?;
     fresh.write_all(value.expose())?;
-    set_owner_and_mode(&fresh, file.uid, file.gid, file.mode)
+    set_owner_and_mode(&fresh, file.uid, file.gid, file.mode)?;
+    reach(Point::ValueWritten);
+    Ok(())
 }

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 
 use crate::deliver::DeliverError;
+use crate::failpoint::{Point, reach};
 use crate::model::{Grants, SECRETS_DIR, is_within};
 use crate::secret::SecretBytes;
 use crate::sys::linux::mount::detach;
@@ -99,7 +100,34 @@ impl Running<'_> {
         Ok(Change { plan: planned, keep })
     }
 
-    /// Gives the container `file` of `change` at `target`, where it has nothing of ours, and attaches what that takes.
+    /// Makes a second file system, if the new version of `file`, which is attached at `target`, needs one; whether it did.
+    /// That has to be on record before anything of it is attached: an agent leaves alone what it does not know.
+    ///
+    /// # Errors
+    /// [`DeliverError::FileSystem`].
+    pub fn make_room_to_replace(&mut self, file: &PlannedFile, target: &str) -> Result<bool, DeliverError> {
+        let place = self.writable.place(&file.path, target).map_err(failed("find a file in RAM"))?;
+        let needed = matches!(place, Place::Alone(_)) && self.writable.second().is_none();
+        if needed {
+            self.make_second()?;
+        }
+        Ok(needed)
+    }
+
+    /// The same for a `file` that the container has not yet.
+    ///
+    /// # Errors
+    /// [`DeliverError::FileSystem`].
+    pub fn make_room_to_add(&mut self, file: &PlannedFile) -> Result<bool, DeliverError> {
+        let needed = self.writable.top_of(&file.path).is_none();
+        if needed {
+            self.make_second()?;
+        }
+        Ok(needed)
+    }
+
+    /// Gives the container `file` of `change` at `target`, where it has nothing of ours, and attaches what that takes: what
+    /// [`Change::mount_for`] says has to be on record, and [`Running::make_room_to_add`] comes before it.
     ///
     /// # Errors
     /// Any: then nothing is there.
@@ -110,9 +138,6 @@ impl Running<'_> {
         target: &str,
         value: &SecretBytes,
     ) -> Result<(), DeliverError> {
-        if self.writable.top_of(&file.path).is_none() {
-            self.make_second()?;
-        }
         let covered = || DeliverError::Covered { path: target.to_owned() };
         let (top, path) = self.writable.top_of(&file.path).ok_or_else(covered)?;
         self.make_space(top, value)?;
@@ -120,6 +145,7 @@ impl Running<'_> {
         let (parent, name) = make_parents(top, &path, root).map_err(failed("make a directory in RAM"))?;
         write(top, file, value).map_err(failed("write a value to RAM"))?;
         top.rename(FRESH, &parent, &name).map_err(failed("put a file into its place"))?;
+        reach(Point::GrantPlaced);
         let Some((mount, shown)) = change.mount_for(file, self.mounts) else { return Ok(()) };
         let attached = change.make_places(top).and_then(|()| self.attach(top, mount, shown, change));
         if attached.is_err() {
@@ -131,6 +157,7 @@ impl Running<'_> {
         let made = attached?;
         self.made.extend(made);
         self.mounts.push(mount.clone());
+        reach(Point::GrantAttached);
         Ok(())
     }
 
@@ -139,29 +166,73 @@ impl Running<'_> {
     /// # Errors
     /// [`DeliverError::Covered`] when it is not where it was attached: what can be reached of it is emptied all the same.
     pub fn remove(&mut self, file: &PlannedFile, target: &str, others: &[&str]) -> Result<(), DeliverError> {
+        self.take_out(file, target, others, |old| {
+            // First of all: what has no name any more is out of reach for the agent that comes after one that is killed.
+            let emptied = old.scrub();
+            reach(Point::RevokeEmptied);
+            emptied.map(|_| None)
+        })
+        .1
+    }
+
+    /// The same for a file that whoever has it open may read to its end: it is returned, and emptied when it is scrubbed. A
+    /// single file that cannot be taken off (a user's container) can be opened until then.
+    pub fn take_away(
+        &mut self,
+        file: &PlannedFile,
+        target: &str,
+        others: &[&str],
+    ) -> (Option<OldFile>, Result<(), DeliverError>) {
+        self.take_out(file, target, others, |old| Ok(Some(old)))
+    }
+
+    fn take_out(
+        &mut self,
+        file: &PlannedFile,
+        target: &str,
+        others: &[&str],
+        first: impl FnOnce(OldFile) -> io::Result<Option<OldFile>>,
+    ) -> (Option<OldFile>, Result<(), DeliverError>) {
         let single = file.is_single();
-        let old = match self.writable.place(&file.path, target).map_err(failed("find a file in RAM"))? {
-            Place::In(parent, name, _) => {
-                let old = parent.write_file(&name).and_then(OldFile::new).map_err(failed("open a file in RAM"))?;
-                parent.remove_file(&name).map_err(failed("remove a file in RAM"))?;
-                Some(old)
-            }
-            Place::Alone(place) => {
-                Some(open_alone(place).and_then(OldFile::new).map_err(failed("open a file in RAM"))?)
-            }
-            Place::Nowhere => None,
+        let place = match self.writable.place(&file.path, target) {
+            Ok(place) => place,
+            Err(error) => return (None, Err(step_failed("find a file in RAM", &error))),
         };
-        let emptied = old.map_or_else(
-            || Err(DeliverError::Covered { path: target.to_owned() }),
-            |old| old.scrub().map_err(failed("overwrite a file in RAM")),
-        );
+        let old = match &place {
+            Place::In(parent, name, _) => parent.write_file(name),
+            Place::Alone(place) => open_alone(place),
+            Place::Nowhere => Err(io::Error::from(io::ErrorKind::NotFound)),
+        };
+        let (old, done) = match (old.and_then(OldFile::new).and_then(first), &place) {
+            (Ok(old), _) => (old, Ok(())),
+            (Err(_), Place::Nowhere) if !(single && self.may_enter && self.has_nothing_at(target)) => {
+                (None, Err(DeliverError::Covered { path: target.to_owned() }))
+            }
+            // An earlier agent came so far.
+            (Err(error), _) if error.kind() == io::ErrorKind::NotFound => (None, Ok(())),
+            (Err(error), _) => (None, Err(step_failed("overwrite a file in RAM", &error))),
+        };
+        if let Place::In(parent, name, _) = &place {
+            match parent.remove_file(name) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return (old, Err(step_failed("remove a file in RAM", &error)));
+                }
+                _ => {}
+            }
+            reach(Point::RevokeUnlinked);
+        }
         // Where we may not take the mount off, an empty file is left until the container stops.
         if !single || !self.may_enter {
-            return emptied;
+            return (old, done);
         }
         self.mounts.retain(|mount| mount.at != target);
         let detached = self.detach(target, others);
-        emptied.and(detached)
+        (old, done.and(detached))
+    }
+
+    /// Whether nothing is mounted at `target`: an earlier agent has taken it off.
+    fn has_nothing_at(&self, target: &str) -> bool {
+        Existing::of(self.process).is_ok_and(|existing| !existing.places().iter().any(|at| at == target))
     }
 
     fn attach(&self, top: &Dir, mount: &Mount, shown: &str, change: &Change) -> Result<Vec<MadePoint>, DeliverError> {
@@ -182,14 +253,18 @@ impl Running<'_> {
             |point: &MadePoint| is_within(target, &point.at) && !others.iter().any(|other| is_within(other, &point.at));
         let (mut gone, kept): (Vec<_>, Vec<_>) = std::mem::take(self.made).into_iter().partition(unwanted);
         let devices: &[FileSystem] = self.devices;
+        let is_gone = self.has_nothing_at(target);
         let entered = self.inside(|rootfs| {
             let attach_failed = |cause| DeliverError::Attach { path: target.to_owned(), cause };
-            let place = walk(rootfs, target)?;
-            if !is_on_one_of(devices, &place).map_err(attach_failed)? {
-                return Err(DeliverError::Covered { path: target.to_owned() });
+            if !is_gone {
+                let place = walk(rootfs, target)?;
+                if !is_on_one_of(devices, &place).map_err(attach_failed)? {
+                    return Err(DeliverError::Covered { path: target.to_owned() });
+                }
+                let (parent, name) = target.rsplit_once('/').unwrap_or(("", target));
+                detach(walk(rootfs, parent)?, name).map_err(attach_failed)?;
             }
-            let (parent, name) = target.rsplit_once('/').unwrap_or(("", target));
-            detach(walk(rootfs, parent)?, name).map_err(attach_failed)?;
+            reach(Point::RevokeDetached);
             remove_mount_points(rootfs, &gone);
             Ok(())
         });
@@ -206,6 +281,7 @@ impl Running<'_> {
         let made = self.medium.make(SECOND, None).map_err(|cause| step_failed("make a file system in RAM", &cause))?;
         let root = self.writable.put_second(Dir::from(made));
         let device = root.make_dir(FILES, 0o700).and_then(|()| FileSystem::of(root));
+        reach(Point::SecondMade);
         self.devices.push(device.map_err(failed("make a directory in RAM"))?);
         Ok(())
     }
@@ -228,8 +304,8 @@ pub struct Change {
 }
 
 impl Change {
-    /// The mount that `file` needs and that is not `attached` yet.
-    fn mount_for(&self, file: &PlannedFile, attached: &[Mount]) -> Option<&(Mount, String)> {
+    /// The mount that `file` needs and that is not `attached` yet, and the path that it shows.
+    pub fn mount_for(&self, file: &PlannedFile, attached: &[Mount]) -> Option<&(Mount, String)> {
         let shows = |(mount, shown): &&(Mount, String)| match mount.kind {
             MountKind::File => *shown == file.path,
             MountKind::Directory => !file.is_single(),

@@ -6,6 +6,7 @@
 use std::fs::File;
 use std::io::{self, Seek, Write};
 
+use crate::failpoint::{Point, reach};
 use crate::sys::linux::path::{Dir, Kind};
 
 static ZEROES: [u8; 64 * 1024] = [0; 64 * 1024];
@@ -45,6 +46,7 @@ fn empty(directory: &Dir, depth: usize, scrubbed: &mut Scrubbed) {
                     Ok(()) => scrubbed.files += 1,
                     Err(cause) => scrubbed.failures.push(format!("overwrite a file: {cause}")),
                 }
+                reach(Point::ScrubOverwritten);
                 directory.remove_file(&name)
             }
             // Nothing of ours: a container that may mount could have made it.

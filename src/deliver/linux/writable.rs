@@ -158,6 +158,18 @@ impl Writable {
         }
     }
 
+    /// The file `path`, which is attached at `target`, without opening it; none where the container has covered it.
+    ///
+    /// # Errors
+    /// `NotFound` when it is not there any more; those of openat2(2).
+    pub fn file(&self, path: &str, target: &str) -> io::Result<Option<Dir>> {
+        match self.place(path, target)? {
+            Place::In(parent, name, _) => parent.entry(&name).map(Some),
+            Place::Alone(place) => place.again().map(Some),
+            Place::Nowhere => Ok(None),
+        }
+    }
+
     /// A place on the container's file system, where there is one still.
     pub fn any_place(&self) -> Option<&Dir> {
         match &self.first {

@@ -1,9 +1,13 @@
 //! The redb file itself: one table of records, one of numbers. It knows neither the anchor nor the erasing.
 
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
-use ::redb::{Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageError, TableDefinition};
+use ::redb::backends::InMemoryBackend;
+use ::redb::{
+    Builder, Database, DatabaseError, ReadableDatabase, ReadableTable, StorageBackend, StorageError, TableDefinition,
+};
 
 use super::super::{Batch, Change, Condition, Key, Revision, StoreError, Stored, Visit};
 use crate::sys::here::file::open_private;
@@ -18,6 +22,10 @@ const CACHE: usize = 4 * 1024 * 1024;
 #[derive(Debug)]
 pub(super) struct Db {
     path: PathBuf,
+    /// Device and inode of the file.
+    file: (u64, u64),
+    /// Not a copy in memory.
+    writable: bool,
     db: Database,
 }
 
@@ -26,7 +34,7 @@ impl Db {
     pub(super) fn create(path: &Path) -> Result<Self, StoreError> {
         open_private(path).map_err(|cause| StoreError::Io { doing: "make", path: path.to_owned(), cause })?;
         let db = Builder::new().set_cache_size(CACHE).create(path).map_err(|error| opening(path, error))?;
-        let new = Self { path: path.to_owned(), db };
+        let new = Self { path: path.to_owned(), file: identity(path)?, writable: true, db };
         new.apply(&Batch::default(), Revision(0))?;
         Ok(new)
     }
@@ -36,12 +44,39 @@ impl Db {
         let mut builder = Builder::new();
         builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
         let db = builder.open(path).map_err(|error| opening(path, error))?;
-        Ok(Self { path: path.to_owned(), db })
+        Ok(Self { path: path.to_owned(), file: identity(path)?, writable: true, db })
+    }
+
+    /// A copy of the file in memory, to read from while the file itself cannot be opened, because that may have to write.
+    pub(super) fn copy(path: &Path) -> Result<Self, StoreError> {
+        let failed = |doing| move |cause| StoreError::Io { doing, path: path.to_owned(), cause };
+        let bytes = std::fs::read(path).map_err(failed("read"))?;
+        let memory = InMemoryBackend::new();
+        let filled = memory.set_len(bytes.len() as u64).and_then(|()| memory.write(0, &bytes));
+        filled.map_err(failed("copy"))?;
+        let mut builder = Builder::new();
+        builder.set_cache_size(CACHE).set_check_integrity_on_open(true);
+        let db = builder.create_with_backend(memory).map_err(|error| opening(path, error))?;
+        Ok(Self { path: path.to_owned(), file: identity(path)?, writable: false, db })
+    }
+
+    /// Whether it is the file itself.
+    pub(super) fn is_writable(&self) -> bool {
+        self.writable
     }
 
     /// The same database under another name of its file.
     pub(super) fn renamed(self, path: &Path) -> Self {
-        Self { path: path.to_owned(), db: self.db }
+        Self { path: path.to_owned(), ..self }
+    }
+
+    /// Refuses where the file has been removed, or another one put in its place: a commit to it would be lost with the
+    /// process.
+    pub(super) fn is_in_place(&self) -> Result<(), StoreError> {
+        match identity(&self.path) {
+            Ok(found) if found == self.file => Ok(()),
+            _ => Err(StoreError::Removed { path: self.path.clone() }),
+        }
     }
 
     pub(super) fn revision(&self) -> Result<Revision, StoreError> {
@@ -160,6 +195,12 @@ impl Db {
             other => StoreError::Damaged { path: self.path.clone(), cause: other.to_string() },
         }
     }
+}
+
+fn identity(path: &Path) -> Result<(u64, u64), StoreError> {
+    let found = std::fs::symlink_metadata(path);
+    let found = found.map_err(|cause| StoreError::Io { doing: "look at", path: path.to_owned(), cause })?;
+    Ok((found.dev(), found.ino()))
 }
 
 fn joined(revision: Revision, record: &[u8]) -> Vec<u8> {

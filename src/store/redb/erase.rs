@@ -7,6 +7,8 @@ use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::failpoint::{Point, reach};
+
 use super::db::Db;
 use super::{Batch, Revision, STORE_FILE, StoreError, sync_dir};
 use crate::sys::here::file::{identity, open_private, read_at, write_all_at};
@@ -31,8 +33,10 @@ pub(super) fn write_new(dir: &Path, old: &Db, batch: &Batch, revision: Revision)
     wipe(&new_path)?;
     let written = Db::create(&new_path).and_then(|new| {
         new.fill_from(old, batch, revision)?;
+        reach(Point::EraseWritten);
         remove(&old_path)?;
         fs::hard_link(&path, &old_path).map_err(failed("link", &old_path))?;
+        reach(Point::EraseLinked);
         Ok(new)
     });
     if written.is_err() {
@@ -46,7 +50,10 @@ pub(super) fn write_new(dir: &Path, old: &Db, batch: &Batch, revision: Revision)
 pub(super) fn rename_new(dir: &Path, new: Db) -> Result<Db, StoreError> {
     let path = dir.join(STORE_FILE);
     match rename(&dir.join(NEW_FILE), &path) {
-        Ok(()) => Ok(new.renamed(&path)),
+        Ok(()) => {
+            reach(Point::EraseRenamed);
+            Ok(new.renamed(&path))
+        }
         Err(error) => {
             drop(new);
             sweep(dir);
@@ -83,6 +90,7 @@ fn wipe(path: &Path) -> Result<(), StoreError> {
         return Ok(());
     }
     open_private(path).and_then(overwrite).map_err(failed("overwrite", path))?;
+    reach(Point::EraseOverwritten);
     remove(path)
 }
 

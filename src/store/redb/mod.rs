@@ -22,6 +22,8 @@ use std::sync::{Mutex, PoisonError, RwLock};
 
 use self::anchor::Anchor;
 use self::db::Db;
+use crate::failpoint::{Point, reach};
+
 use super::watch::Watchers;
 use super::{Batch, Change, Key, Revision, Store, StoreError, Stored, Visit, Watch};
 use crate::sys::here::file;
@@ -33,7 +35,7 @@ const STORE_FILE: &str = "store.redb";
 #[derive(Debug)]
 pub struct RedbStore {
     dir: PathBuf,
-    /// `None` after an I/O error, until the file could be read again.
+    /// `None` after an I/O error, until the file could be read again; a copy in memory where it can be read and not written.
     db: RwLock<Option<Db>>,
     /// Held by a commit from its conditions to its acknowledgement.
     writer: Mutex<Anchor>,
@@ -84,7 +86,8 @@ impl RedbStore {
         drop(db);
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
         if db.is_none() {
-            *db = Some(Db::open(&self.path())?);
+            let path = self.path();
+            *db = Some(Db::open(&path).or_else(|error| Db::copy(&path).map_err(|_| error))?);
         }
         db.as_ref().ok_or(StoreError::Stopped).and_then(work)
     }
@@ -94,10 +97,26 @@ impl RedbStore {
         let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
         // Closed before it is opened again: redb locks the file.
         *db = None;
-        let fresh = Db::open(&self.path()).map_err(|error| self.uncertain(&error))?;
-        let found = fresh.revision().map_err(|error| self.uncertain(&error))?;
+        let path = self.path();
+        let fresh = Db::open(&path).or_else(|error| Db::copy(&path).map_err(|_| error));
+        let fresh = fresh.map_err(|error| self.uncertain(&error))?;
+        let (found, durable) = (fresh.revision().map_err(|error| self.uncertain(&error))?, fresh.is_writable());
         *db = Some(fresh);
-        if found == next { Ok(()) } else { Err(cause) }
+        match found == next {
+            false => Err(cause),
+            true if durable => Ok(()),
+            true => Err(self.uncertain(&cause)),
+        }
+    }
+
+    /// Makes sure that a commit goes to the file: since one failed, reads may come from a copy.
+    fn be_writable(&self) -> Result<(), StoreError> {
+        if self.read(|db| Ok(db.is_writable()))? {
+            return Ok(());
+        }
+        let fresh = Db::open(&self.path())?;
+        *self.db.write().unwrap_or_else(PoisonError::into_inner) = Some(fresh);
+        Ok(())
     }
 
     fn uncertain(&self, error: &StoreError) -> StoreError {
@@ -114,7 +133,8 @@ impl RedbStore {
             *db = Some(erase::rename_new(&self.dir, new)?);
             drop(db);
             // The new name must be durable before the old file is overwritten: a crash could bring the old name back.
-            return sync_dir(&self.dir).and_then(|()| erase::finish(&self.dir)).map_err(|error| self.uncertain(&error));
+            let synced = sync_dir(&self.dir).inspect(|()| reach(Point::EraseSynced));
+            return synced.and_then(|()| erase::finish(&self.dir)).map_err(|error| self.uncertain(&error));
         }
         let result = self.read(|db| db.apply(batch, next));
         result.or_else(|cause| self.settle(next, cause))
@@ -134,7 +154,9 @@ impl Store for RedbStore {
     fn commit(&self, batch: &Batch) -> Result<Revision, StoreError> {
         batch.check()?;
         let mut anchor = self.writer.lock().unwrap_or_else(PoisonError::into_inner);
+        self.be_writable()?;
         let current = self.read(|db| {
+            db.is_in_place()?;
             db.check(&batch.conditions)?;
             db.revision()
         })?;
@@ -142,6 +164,7 @@ impl Store for RedbStore {
         anchor.catch_up(current)?;
         let next = Revision(current.0 + 1);
         self.write(batch, next)?;
+        reach(Point::StoreApplied);
         anchor.acknowledge(next.0).map_err(|error| self.uncertain(&error))?;
         self.watchers.tell(&batch.changes, next);
         Ok(next)

@@ -64,7 +64,10 @@ pub fn receive(stream: &UnixStream, buffer: &mut [u8], most: usize) -> io::Resul
         message?
     };
     if truncated {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, "descriptors were cut off"));
+        return Err(io::Error::new(
+            io::ErrorKind::InvalidData,
+            "descriptors were cut off: more than there may be, or the receiver has too many open files (LimitNOFILE=)",
+        ));
     }
     if count == 0 && !buffer.is_empty() {
         return Err(io::Error::from(io::ErrorKind::UnexpectedEof));

@@ -1,5 +1,6 @@
 //! Linux: system calls behind a safe API, one subject a file. No policy, no printing, no paths of our own.
 
+pub mod clock;
 pub mod entry;
 pub mod fds;
 pub mod file;
@@ -9,7 +10,9 @@ pub mod pages;
 pub mod path;
 pub mod peer;
 pub mod pidfd;
+pub mod privileges;
 pub mod process;
+pub mod reads;
 pub mod startup;
 
 use std::io;

@@ -309,6 +309,14 @@ impl Dir {
         Ok(libc::makedev(found.stx_dev_major, found.stx_dev_minor))
     }
 
+    /// The number of the file on its file system (`st_ino`).
+    ///
+    /// # Errors
+    /// Those of fstat(2).
+    pub fn number(&self) -> io::Result<u64> {
+        Ok(fstat(&self.0)?.st_ino)
+    }
+
     /// What the file system that this place is on calls itself (`f_fsid`): for a tmpfs a random number.
     ///
     /// # Errors

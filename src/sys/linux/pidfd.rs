@@ -44,6 +44,15 @@ impl Process {
         Ok(Self { fd, pid })
     }
 
+    /// Every process there is now, as far as it can be opened.
+    ///
+    /// # Errors
+    /// /proc cannot be read.
+    pub fn all() -> io::Result<impl Iterator<Item = Self>> {
+        let entries = fs::read_dir("/proc")?.flatten();
+        Ok(entries.filter_map(|entry| Self::open(entry.file_name().to_str()?.parse().ok()?).ok()))
+    }
+
     /// Takes a descriptor that a peer sent, and asks the kernel which process of *our* pid namespace it is.
     ///
     /// # Errors
@@ -107,6 +116,16 @@ impl Process {
         let text = read_short(&format!("/proc/{}/{name}", self.pid))?;
         self.still_alive()?;
         Ok(text)
+    }
+
+    /// What it is called now; a program may call itself anything.
+    ///
+    /// # Errors
+    /// It is gone.
+    pub fn name(&self) -> io::Result<String> {
+        let name = read_short(&format!("/proc/{}/comm", self.pid))?;
+        self.still_alive()?;
+        Ok(name.trim_end().to_owned())
     }
 
     /// Its file `status`, in which its ids are.

@@ -92,11 +92,11 @@ mod tests {
     }
 
     #[test]
-    fn another_entropy_a_changed_half_and_too_little_room_give_nothing() {
+    fn another_entropy_a_changed_text_and_too_little_room_give_nothing() {
         let kept = protect(b"hunter2", ENTROPY).unwrap();
         let mut room = [0; 16];
         assert!(unprotect(&kept, b"another", &mut room).is_err());
-        // Half of it: Wine does not look at every byte, as Windows does.
+        // Windows sees every byte; Wine has some that mean nothing to it.
         let mut changed = kept.clone();
         changed[kept.len() / 2..].iter_mut().for_each(|byte| *byte ^= 0x5a);
         assert!(unprotect(&changed, ENTROPY, &mut room).is_err());

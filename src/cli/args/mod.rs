@@ -1,15 +1,23 @@
 //! Every command and flag, in one place: the parser, `--help`, man pages and completions all come from here.
 //! Names, short forms and aliases are Docker's.
 
+mod secret;
+mod service;
+
 use std::ffi::OsString;
 use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+pub(super) use self::secret::{Prune, SecretCommand, SecretCreate, SecretHistory, SecretRollback, SecretUpdate};
+pub(super) use self::service::{ServiceCommand, ServiceCreate, ServicePs, ServiceRm, ServiceUpdate};
 use super::error::CliError;
 use super::reach;
-use crate::model::{Grant, HOOK, Labels, ModelError, Selector, ServiceName, Signal};
+use crate::model::{HOOK, Labels, ModelError};
 use crate::sys::here::process::user_id;
+
+/// The directory of programs that `notifier` runs.
+const NOTIFY_DIR: &str = "/etc/runsecrets/notify.d";
 
 /// What stands on the command line.
 #[derive(Debug, Parser)]
@@ -45,6 +53,11 @@ pub(super) enum Command {
     /// Manage services: named sets of granted secrets
     #[command(subcommand)]
     Service(ServiceCommand),
+    /// Tell about containers
+    #[command(subcommand)]
+    Container(ContainerCommand),
+    /// Run the commands of services whose containers' secrets have changed: a service of its own, as root
+    Notifier(NotifierArguments),
     /// Services as CDI devices, for `--device runsecrets.io/service=NAME`
     #[command(subcommand)]
     Cdi(CdiCommand),
@@ -66,7 +79,6 @@ pub(super) enum Command {
     Version(VersionArguments),
 }
 
-/// `runsecrets secret …`.
 /// Where the unlock key is read from.
 #[derive(Debug, Args)]
 pub(super) struct KeyFile {
@@ -75,6 +87,7 @@ pub(super) struct KeyFile {
     pub(super) file: PathBuf,
 }
 
+/// `runsecrets autolock …`.
 #[derive(Debug, Subcommand)]
 pub(super) enum AutolockCommand {
     /// Make a new unlock key and print it once; give it to `unlock` to turn autolock on
@@ -86,91 +99,12 @@ pub(super) enum AutolockCommand {
     Off(KeyFile),
 }
 
-#[derive(Debug, Subcommand)]
-pub(super) enum SecretCommand {
-    /// Create a secret from a file or STDIN as content
-    Create(SecretCreate),
-    /// Display detailed information on one or more secrets
-    Inspect(Inspect),
-    /// List secrets
-    #[command(visible_alias = "list")]
-    Ls(List),
-    /// Remove one or more secrets
-    #[command(visible_alias = "remove")]
-    Rm(References),
-    /// Remove all secrets that no service is granted
-    Prune(Prune),
-    /// Give a secret a new value; running containers get it at once
-    Update(SecretUpdate),
-    /// Give a secret the value of an earlier version again
-    Rollback(SecretRollback),
-    /// List the versions of a secret that are kept
-    History(SecretHistory),
-}
-
-/// `secret update`.
-#[derive(Debug, Args)]
-pub(super) struct SecretUpdate {
-    #[command(flatten)]
-    pub(super) live: Live,
-    /// Name, id or beginning of the id, and the file with the value, or - for standard input; several pairs change together
-    #[arg(value_name = "SECRET FILE|-", required = true, num_args = 2..)]
-    pub(super) pairs: Vec<OsString>,
-}
-
-/// `secret rollback`.
-#[derive(Debug, Args)]
-pub(super) struct SecretRollback {
-    #[command(flatten)]
-    pub(super) live: Live,
-    /// The version whose value it gets [default: the one before the current]
-    #[arg(long, value_name = "N")]
-    pub(super) to: Option<u64>,
-    /// Name, id or beginning of the id
-    #[arg(value_name = "SECRET")]
-    pub(super) reference: String,
-}
-
-/// `secret history`.
-#[derive(Debug, Args)]
-pub(super) struct SecretHistory {
-    /// Format output: 'table', 'table TEMPLATE', 'json', or a Go template
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pub(super) format: String,
-    /// Only display version numbers
-    #[arg(short, long)]
-    pub(super) quiet: bool,
-    /// Name, id or beginning of the id
-    #[arg(value_name = "SECRET")]
-    pub(super) reference: String,
-}
-
 /// Whether containers that run are changed.
 #[derive(Debug, Args)]
 pub(super) struct Live {
     /// With =false, containers that run stay as they are until they are started again
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true", default_value_t = true, action = clap::ArgAction::Set)]
     pub(super) live: bool,
-}
-
-/// `secret create`.
-#[derive(Debug, Args)]
-pub(super) struct SecretCreate {
-    /// Secret labels
-    #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = label)]
-    pub(super) labels: Vec<String>,
-    /// Secret driver
-    #[arg(short, long, default_value = "", hide_default_value = true)]
-    pub(super) driver: String,
-    /// Template driver
-    #[arg(long, default_value = "", hide_default_value = true)]
-    pub(super) template_driver: String,
-    /// The secret's name
-    #[arg(value_name = "SECRET")]
-    pub(super) name: String,
-    /// The file with the value, or - for standard input
-    #[arg(value_name = "FILE|-")]
-    pub(super) file: Option<PathBuf>,
 }
 
 /// `inspect`.
@@ -209,31 +143,27 @@ pub(super) struct References {
     pub(super) references: Vec<String>,
 }
 
-/// `prune`.
-#[derive(Debug, Args)]
-pub(super) struct Prune {
-    /// Do not prompt for confirmation
-    #[arg(short, long)]
-    pub(super) force: bool,
+/// `runsecrets container …`.
+#[derive(Debug, Subcommand)]
+pub(super) enum ContainerCommand {
+    /// Say that containers are healthy: secrets that they have until then are taken from them
+    Healthy(ContainerHealthy),
 }
 
-/// `runsecrets service …`.
-#[derive(Debug, Subcommand)]
-pub(super) enum ServiceCommand {
-    /// Create a service
-    Create(ServiceCreate),
-    /// Display detailed information on one or more services
-    Inspect(Inspect),
-    /// List services
-    #[command(visible_alias = "list")]
-    Ls(List),
-    /// List the containers that hold a service's secrets now
-    Ps(ServicePs),
-    /// Remove one or more services
-    #[command(visible_alias = "remove")]
-    Rm(ServiceRm),
-    /// Grant, revoke, label
-    Update(ServiceUpdate),
+/// `container healthy`.
+#[derive(Debug, Args)]
+pub(super) struct ContainerHealthy {
+    /// Ids, or beginnings of ids
+    #[arg(required = true, value_name = "CONTAINER")]
+    pub(super) containers: Vec<String>,
+}
+
+/// `notifier`.
+#[derive(Debug, Args)]
+pub(super) struct NotifierArguments {
+    /// The directory of programs; it, what is in it and what leads to it must be writable by root alone
+    #[arg(long, value_name = "DIR", default_value = NOTIFY_DIR)]
+    pub(super) directory: PathBuf,
 }
 
 /// `runsecrets cdi …`.
@@ -255,94 +185,6 @@ pub(super) struct CdiGenerate {
     /// The hook's program
     #[arg(long, value_name = "PATH", default_value = HOOK)]
     pub(super) hook: PathBuf,
-}
-
-/// `service create`.
-#[derive(Debug, Args)]
-pub(super) struct ServiceCreate {
-    /// The service's name
-    #[arg(long, value_parser = ServiceName::parse)]
-    pub(super) name: ServiceName,
-    /// A secret for its containers: NAME, or source=,target=,uid=,gid=,mode=
-    #[arg(long = "secret", value_name = "SECRET", value_parser = Grant::parse)]
-    pub(super) secrets: Vec<Grant>,
-    /// Service labels
-    #[arg(short, long = "label", value_name = "KEY=VALUE", value_parser = label)]
-    pub(super) labels: Vec<String>,
-    /// Select containers that claim nothing, where hooks have --ask: an annotation that the engine stamps, and its value
-    #[arg(long = "match", value_name = "KEY=REGEX", value_parser = Selector::parse)]
-    pub(super) selectors: Vec<Selector>,
-    /// Ask every container for a token, which is shown once
-    #[arg(long)]
-    pub(super) require_claim: bool,
-    /// Set $CREDENTIALS_DIRECTORY to /run/secrets in containers, for programs that look there
-    #[arg(long)]
-    pub(super) credentials: bool,
-    /// Send the first process of its containers this signal when their secrets change
-    #[arg(long, value_name = "SIGNAL", value_parser = Signal::parse)]
-    pub(super) notify: Option<Signal>,
-    /// Open it to the own (rootless) containers of a user: NAME or UID
-    #[arg(long = "user", value_name = "USER", value_parser = user)]
-    pub(super) users: Vec<u32>,
-}
-
-/// `service rm`.
-#[derive(Debug, Args)]
-pub(super) struct ServiceRm {
-    #[command(flatten)]
-    pub(super) live: Live,
-    #[command(flatten)]
-    pub(super) services: References,
-}
-
-/// `service update`.
-#[derive(Debug, Args)]
-pub(super) struct ServiceUpdate {
-    #[command(flatten)]
-    pub(super) live: Live,
-    /// Grant a secret: NAME, or source=,target=,uid=,gid=,mode=
-    #[arg(long = "secret-add", value_name = "SECRET", value_parser = Grant::parse)]
-    pub(super) secret_add: Vec<Grant>,
-    /// Revoke a secret by its name; done before the grants
-    #[arg(long = "secret-rm", value_name = "NAME")]
-    pub(super) secret_rm: Vec<String>,
-    /// Add or change a label
-    #[arg(long = "label-add", value_name = "KEY=VALUE", value_parser = label)]
-    pub(super) label_add: Vec<String>,
-    /// Remove a label by its key
-    #[arg(long = "label-rm", value_name = "KEY")]
-    pub(super) label_rm: Vec<String>,
-    /// Add a selector; all of a service's hold for its containers
-    #[arg(long = "match-add", visible_alias = "match", value_name = "KEY=REGEX", value_parser = Selector::parse)]
-    pub(super) match_add: Vec<Selector>,
-    /// Remove selectors by their key, or one as it is written; done before the additions
-    #[arg(long = "match-rm", value_name = "KEY[=REGEX]")]
-    pub(super) match_rm: Vec<String>,
-    /// Set $CREDENTIALS_DIRECTORY in containers that start from now on, or not
-    #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
-    pub(super) credentials: Option<bool>,
-    /// Send the first process of its containers this signal when their secrets change; '' for none
-    #[arg(long, value_name = "SIGNAL")]
-    pub(super) notify: Option<String>,
-    /// Open it to the own (rootless) containers of a user: NAME or UID
-    #[arg(long = "user-add", value_name = "USER", value_parser = user)]
-    pub(super) user_add: Vec<u32>,
-    /// Close it to a user
-    #[arg(long = "user-rm", value_name = "USER", value_parser = user)]
-    pub(super) user_rm: Vec<u32>,
-    /// Name, id or beginning of the id
-    #[arg(value_name = "SERVICE")]
-    pub(super) service: String,
-}
-
-/// `service ps`.
-#[derive(Debug, Args)]
-pub(super) struct ServicePs {
-    #[command(flatten)]
-    pub(super) show: PsArguments,
-    /// Name, id or beginning of the id
-    #[arg(value_name = "SERVICE")]
-    pub(super) service: String,
 }
 
 /// `ps`.
@@ -474,5 +316,4 @@ pub(super) fn socket(place: &Place) -> Result<PathBuf, CliError> {
 }
 
 #[cfg(test)]
-#[path = "args_tests.rs"]
 mod tests;

@@ -1,0 +1,127 @@
+//! Kills while a container is being delivered to: of the agent, the hook, the runtime, the container itself.
+
+use runsecrets::failpoint::Point;
+
+use crate::control::{descendants, go_on, is_apart, is_hook, is_running, kill_9, wait_for};
+use crate::scene::Scene;
+use crate::testbed::Runtime;
+use crate::{Case, Victim};
+
+/// Where the agent may be stopped, in the order in which it comes there.
+const IN_AGENT: [(Point, usize); 15] = [
+    (Point::DeliverReserved, 1),
+    (Point::DeliverMade, 1),
+    (Point::DeliverPlanned, 1),
+    (Point::FillWritten, 1),
+    (Point::FillWritten, 3),
+    (Point::DeliverFilled, 1),
+    (Point::RecordWritten, 1),
+    (Point::RecordReplaced, 1),
+    (Point::DeliverRecorded, 1),
+    (Point::DeliverWatched, 1),
+    (Point::DeliverSent, 1),
+    (Point::DeliverAcknowledged, 1),
+    (Point::DeliverPlaced, 1),
+    (Point::RecordWritten, 2),
+    (Point::DeliverNoted, 1),
+];
+/// Where the hook may be.
+const IN_HOOK: [(Point, usize); 12] = [
+    (Point::HookStarted, 1),
+    (Point::HookRead, 1),
+    (Point::HookConnected, 1),
+    (Point::HookClaimed, 1),
+    (Point::HookEntered, 1),
+    (Point::HookAnswered, 1),
+    (Point::AttachMade, 1),
+    (Point::AttachMounted, 1),
+    (Point::AttachMade, 2),
+    (Point::AttachMounted, 3),
+    (Point::HookAttached, 1),
+    (Point::HookTold, 1),
+];
+const VICTIMS: [Victim; 4] = [Victim::Agent, Victim::Hook, Victim::Runtime, Victim::Container];
+
+pub(crate) fn cases(runtime: Runtime) -> Vec<Case> {
+    let mut cases = Vec::new();
+    for (point, nth) in IN_AGENT.into_iter().chain(IN_HOOK) {
+        for victim in VICTIMS {
+            let run = move || case(runtime, false, point, nth, victim);
+            cases.push(Case::new(runtime, "start", point, nth, victim, run));
+        }
+    }
+    for point in [Point::DeliverRecorded, Point::DeliverSent, Point::HookEntered, Point::HookAttached, Point::HookTold]
+    {
+        for victim in VICTIMS {
+            let run = move || case(runtime, true, point, 1, victim);
+            cases.push(Case::new(runtime, "start-userns", point, 1, victim, run));
+        }
+    }
+    cases
+}
+
+fn case(runtime: Runtime, in_user_namespace: bool, point: Point, nth: usize, victim: Victim) {
+    let mut scene = Scene::new(runtime, false);
+    if in_user_namespace {
+        scene.bundle = scene.bundle.clone().in_user_namespace();
+    }
+    scene.control.arm(point, nth);
+    let (container, mut starting) = scene.begin();
+    let starter = i32::try_from(starting.id()).unwrap();
+    let stopped = scene.control.wait(|| starting.try_wait().unwrap().is_some());
+    let family = descendants(starter);
+    let inits: Vec<i32> = family.iter().copied().filter(|pid| !is_hook(*pid) && is_apart(*pid, starter)).collect();
+    let hooks: Vec<i32> = family.into_iter().filter(|pid| is_hook(*pid)).collect();
+    match victim {
+        Victim::Agent => scene.kill_agent(),
+        Victim::Hook => hooks.into_iter().for_each(kill_9),
+        Victim::Runtime => kill_9(starter),
+        Victim::Container | Victim::Shim => inits.iter().for_each(|pid| kill_9(*pid)),
+    }
+    go_on(stopped);
+    if victim == Victim::Agent {
+        scene.start_agent();
+    }
+    scene.may_leave_mount_points = leaves_mount_points(point, victim);
+    let started = starting.wait().unwrap().success();
+    // A runtime that was killed when its work was done leaves a container that runs.
+    let is = |status: &str| container.try_state().is_some_and(|state| state["status"] == status);
+    let runs = || is("running");
+    if victim == Victim::Runtime {
+        let ended = || inits.iter().all(|pid| !is_running(*pid));
+        wait_for("the container is something", || ended() || runs() || is("created"));
+        if !runs() {
+            // Created and not started: it waits for a runtime that starts it. An engine that lost its own deletes it.
+            inits.iter().for_each(|pid| kill_9(*pid));
+        }
+    }
+    if (started || victim == Victim::Runtime) && runs() {
+        match victim {
+            // The runtime had let go of it before it could be killed.
+            Victim::Container => kill_9(container.pid()),
+            _ => return scene.runs_well(container),
+        }
+    }
+    scene.is_over(container, None);
+    scene.can_start_again();
+}
+
+/// Runtimes call no poststop hook for a container that they could not create, and one that was killed calls none at all; a
+/// hook that was killed has told nobody what it made, and an agent has forgotten what it had not noted.
+fn leaves_mount_points(point: Point, victim: Victim) -> bool {
+    match victim {
+        Victim::Runtime => true,
+        Victim::Hook => {
+            matches!(point, Point::AttachMade | Point::AttachMounted | Point::HookAttached | Point::DeliverSent)
+        }
+        Victim::Agent => matches!(
+            point,
+            Point::DeliverSent
+                | Point::HookTold
+                | Point::DeliverAcknowledged
+                | Point::DeliverPlaced
+                | Point::RecordWritten
+        ),
+        Victim::Container | Victim::Shim => false,
+    }
+}

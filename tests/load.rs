@@ -1,0 +1,170 @@
+//! Many containers at one time: no start and no stop fails, each has what it was granted, and the agent holds nothing of
+//! them when they are gone. How long it takes is in `benches/load.rs`.
+#![allow(clippy::unwrap_used)] // a test may end where it stands
+
+mod testbed;
+
+use std::fs::File;
+use std::path::PathBuf;
+use std::process::Command;
+
+use testbed::running_agent::{Place, base64};
+use testbed::{Bed, Fleet, Runtime, program};
+
+on_each_runtime!(
+    a_hundred_start_and_stop_at_one_time,
+    two_changes_meet_in_all_containers,
+    all_changes_that_were_under_way_are_finished_by_the_next_agent,
+    what_the_agent_has_no_descriptors_for_is_refused_in_words,
+);
+
+/// Containers that start at one time.
+const CONTAINERS: usize = 100;
+/// Secrets of each.
+const SECRETS: usize = 10;
+/// Containers that are changed by two at one time, and how often by each.
+const CHANGED: usize = 10;
+const CHANGES: usize = 30;
+
+fn value(secret: usize) -> String {
+    format!("value of {secret}").repeat(100 * secret + 1)
+}
+
+/// A service `web` of ten secrets, `s0` to `s9`, and where they are.
+fn ten_secrets(bed: &Bed) -> Vec<String> {
+    let grants: Vec<String> = (0..SECRETS).map(|secret| format!("s{secret}")).collect();
+    for (secret, name) in grants.iter().enumerate() {
+        bed.secret(name, value(secret).as_bytes());
+    }
+    bed.service("web", &grants.iter().map(String::as_str).collect::<Vec<_>>());
+    grants.iter().map(|name| format!("/run/secrets/{name}")).collect()
+}
+
+/// What the agent has open, and how many mounts it sees.
+fn possessions(bed: &Bed) -> (Vec<String>, usize) {
+    let process = PathBuf::from(format!("/proc/{}", bed.agent.pid()));
+    let links = std::fs::read_dir(process.join("fd")).unwrap().map(|entry| std::fs::read_link(entry.unwrap().path()));
+    // One that is closed meanwhile is none.
+    let mut open: Vec<String> = links.flatten().map(|link| link.to_string_lossy().into_owned()).collect();
+    open.sort();
+    (open, std::fs::read_to_string(process.join("mountinfo")).unwrap().lines().count())
+}
+
+fn a_hundred_start_and_stop_at_one_time(runtime: Runtime) {
+    let bed = Bed::new(runtime);
+    let targets = ten_secrets(&bed);
+    // The first one opens what stays open.
+    let bundle = || Fleet::bundle(&[]).hooked(&bed.place.run()).claiming("web");
+    let mut first = Fleet::new(runtime, false, &bundle());
+    assert_eq!(first.start(1, 1), [""; 0]);
+    assert_eq!(first.stop(1), [""; 0]);
+    bed.holds_nothing();
+    bed.eventually("its end has been seen", || !possessions(&bed).0.iter().any(|open| open.contains("pidfd")));
+    let before = possessions(&bed);
+
+    let mut fleet = Fleet::new(runtime, false, &bundle());
+    assert_eq!(fleet.start(CONTAINERS, CONTAINERS), [""; 0], "{}", bed.agent.log.text());
+    assert_eq!(bed.agent.get("/runsecrets/v1/ps").json().as_array().unwrap().len(), CONTAINERS);
+    for (secret, target) in targets.iter().enumerate() {
+        let seen = fleet.seen(target);
+        assert_eq!(seen.len(), CONTAINERS);
+        for path in seen {
+            assert_eq!(std::fs::read_to_string(&path).unwrap(), value(secret), "{}", path.display());
+        }
+    }
+    let open: Vec<File> = fleet.seen(&targets[3]).iter().map(|path| File::open(path).unwrap()).collect();
+    assert_eq!(fleet.stop(CONTAINERS), [""; 0], "{}", bed.agent.log.text());
+    bed.holds_nothing();
+    assert!(open.iter().all(|file| file.metadata().unwrap().len() == 0), "what is still open is not emptied");
+    bed.eventually("the agent has let go of everything", || possessions(&bed) == before);
+}
+
+fn two_changes_meet_in_all_containers(runtime: Runtime) {
+    let bed = Bed::new(runtime);
+    for name in ["a", "b"] {
+        bed.secret(name, b"0");
+    }
+    bed.service("web", &["source=a,target=a", "source=b,target=/etc/load/b"]);
+    let targets = ["/run/secrets/a", "/etc/load/b"];
+    let bundle = Fleet::bundle(&targets).hooked(&bed.place.run()).claiming("web");
+    let mut fleet = Fleet::new(runtime, false, &bundle);
+    assert_eq!(fleet.start(CHANGED, CHANGED), [""; 0]);
+    let (agent, seen) = (&bed.agent, targets.map(|target| fleet.seen(target)));
+    let change = &|secret: &str, seen: &[PathBuf]| {
+        for number in 1..=CHANGES {
+            let body = serde_json::json!({"Data": base64(number.to_string().as_bytes())});
+            let answer = agent.post(&format!("/runsecrets/v1/secrets/{secret}/update"), &body);
+            assert_eq!(answer.status, 200, "{}", answer.body);
+            let outcomes = answer.json()["Containers"].as_array().unwrap().clone();
+            assert_eq!(outcomes.len(), CHANGED, "{}", answer.body);
+            assert!(outcomes.iter().all(|outcome| outcome["Failure"].is_null()), "{}", answer.body);
+            // Every container has it when the answer is there, whatever else is done to it meanwhile.
+            for path in seen {
+                assert_eq!(std::fs::read_to_string(path).unwrap(), number.to_string(), "{}", path.display());
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        let both = [("a", &seen[0]), ("b", &seen[1])].map(|(secret, seen)| scope.spawn(move || change(secret, seen)));
+        both.into_iter().for_each(|thread| thread.join().unwrap());
+    });
+    assert_eq!(fleet.stop(CHANGED), [""; 0]);
+    bed.holds_nothing();
+}
+
+fn all_changes_that_were_under_way_are_finished_by_the_next_agent(runtime: Runtime) {
+    let mut bed = Bed::new(runtime);
+    for name in ["a", "b"] {
+        bed.secret(name, b"old");
+    }
+    bed.service("web", &["a", "b"]);
+    let container = bed.start(&bed.bundle("web"));
+    // As two changes leave it whose agent was killed between the store and the containers.
+    for name in ["a", "b"] {
+        bed.cli_given(&["secret", "update", "--live=false", name, "-"], b"new");
+    }
+    assert_eq!(container.exec(&["cat", "/run/secrets/a", "/run/secrets/b"]), "oldold");
+    let notes = ["a", "b"].map(|name| {
+        let id = bed.agent.get(&format!("/secrets/{name}")).json()["ID"].clone();
+        (bed.place.run().join(format!("change-{}.json", if name == "a" { 0 } else { 7 })), id)
+    });
+    bed.agent.signal(nix::sys::signal::Signal::SIGKILL);
+    bed.agent.child.wait().unwrap();
+    for (note, id) in &notes {
+        std::fs::write(note, serde_json::json!({"Secrets": [id]}).to_string()).unwrap();
+    }
+    bed.agent = bed.place.start();
+    assert_eq!(container.exec(&["cat", "/run/secrets/a", "/run/secrets/b"]), "newnew");
+    assert!(notes.iter().all(|(note, _)| !note.exists()), "a note was left");
+}
+
+fn what_the_agent_has_no_descriptors_for_is_refused_in_words(runtime: Runtime) {
+    let place = Place::new();
+    let mut command = Command::new(program("prlimit", "util-linux"));
+    let agent = place.command();
+    command.env_clear().arg("--nofile=256:256").arg(agent.get_program()).args(agent.get_args());
+    let agent = place.start_with(&mut command);
+    let bed = Bed { runtime, place, agent };
+    ten_secrets(&bed);
+    let bundle = Fleet::bundle(&[]).hooked(&bed.place.run()).claiming("web");
+    let mut fleet = Fleet::new(runtime, false, &bundle);
+    let mut tried = 0;
+    let refused = loop {
+        tried += 8;
+        match fleet.start(8, 8).pop() {
+            None => assert!(tried < 256, "every container takes a descriptor"),
+            Some(words) => break words,
+        }
+    };
+    assert!(
+        refused.contains("the agent may have 256 files open, which is not enough for one more container"),
+        "{refused}"
+    );
+    assert!(tried > 40, "{tried}: two descriptors are enough for one");
+    // What was there goes on, as a change shows, and there is room again when they are gone.
+    bed.cli_given(&["secret", "update", "s0", "-"], b"another");
+    assert_eq!(std::fs::read(&fleet.seen("/run/secrets/s0")[0]).unwrap(), b"another");
+    assert_eq!(fleet.stop(8), [""; 0]);
+    bed.holds_nothing();
+    assert_eq!(fleet.start(tried - 8, 8), [""; 0]);
+}
