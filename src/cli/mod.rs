@@ -15,6 +15,7 @@ mod error;
 mod events;
 mod format;
 mod input;
+#[cfg_attr(windows, path = "windows/notifier.rs")]
 mod notifier;
 mod object;
 mod ps;

@@ -1,7 +1,6 @@
 //! The redb file itself: one table of records, one of numbers. It knows neither the anchor nor the erasing.
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use ::redb::backends::InMemoryBackend;
@@ -198,9 +197,8 @@ impl Db {
 }
 
 fn identity(path: &Path) -> Result<(u64, u64), StoreError> {
-    let found = std::fs::symlink_metadata(path);
-    let found = found.map_err(|cause| StoreError::Io { doing: "look at", path: path.to_owned(), cause })?;
-    Ok((found.dev(), found.ino()))
+    let absent = || StoreError::Io { doing: "look at", path: path.to_owned(), cause: io::ErrorKind::NotFound.into() };
+    crate::sys::here::file::identity(path).ok_or_else(absent)
 }
 
 fn joined(revision: Revision, record: &[u8]) -> Vec<u8> {

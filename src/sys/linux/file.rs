@@ -11,6 +11,9 @@ use super::process::effective_uid;
 /// What makes a directory its owner's alone, in words for an administrator.
 pub const MAKE_PRIVATE: &str = "chown and chmod 0700";
 
+/// What the system says of a file that is not to be changed by anybody: chattr(1).
+pub const IMMUTABLE: i32 = libc::EPERM;
+
 /// Opens a file of ours for reading and writing, made with 0600 when it is not there; never through a symbolic link.
 ///
 /// # Errors

@@ -21,6 +21,9 @@ use crate::sys::sddl::{PRIVATE_DIRECTORY, PRIVATE_FILE, Sddl, Wider};
 /// What makes a directory SYSTEM's and the administrators' alone, in words for an administrator.
 pub const MAKE_PRIVATE: &str = "icacls DIRECTORY /inheritance:r /grant *S-1-5-18:(OI)(CI)F *S-1-5-32-544:(OI)(CI)F";
 
+/// No file is immutable here: an error that no call gives.
+pub const IMMUTABLE: i32 = -1;
+
 /// Opens a file of ours for reading and writing, made private when it is not there; never through a link.
 ///
 /// # Errors

@@ -21,6 +21,8 @@ pub enum DeliveryError {
     Locked(Locked),
     /// The service stops.
     Stopping,
+    /// A grant has an end before its container's.
+    Until,
     /// There is no such service.
     NoService(String),
     /// The selectors of several services hold for the container.
@@ -76,6 +78,7 @@ impl fmt::Display for DeliveryError {
                 escaped(name),
                 escaped(name)
             ),
+            Self::Until => f.write_str("a secret stays as long as its container on Windows; grant it without until="),
             Self::TwoSelected(names) => {
                 let names: Vec<&str> = names.iter().map(ServiceName::as_str).collect();
                 write!(

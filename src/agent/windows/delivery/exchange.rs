@@ -89,6 +89,8 @@ impl Deliveries {
             bundle: PathBuf::from(&request.bundle),
             uid: 0,
             notified: None,
+            ended: Vec::new(),
+            commanded: None,
         };
         let links = LayerRecord { links: plan.links.clone(), ..LayerRecord::default() };
         let mut record = Record::new(delivery, &plan, layer, links, process);
@@ -186,6 +188,9 @@ impl Deliveries {
         plan: &Plan,
     ) -> Result<(Filled<'_>, Vec<Delivered>), DeliveryError> {
         let grants = authorized.grants().as_slice();
+        if grants.iter().any(|grant| grant.until.is_some()) {
+            return Err(DeliveryError::Until);
+        }
         let mut opened: Vec<(Id, u64)> = Vec::new();
         let filled = Filled::make(&self.seams, place, plan, |index| {
             let (info, version, value) = catalog.open_value(authorized, &grants[index])?;
@@ -198,7 +203,7 @@ impl Deliveries {
             // Two grants of one secret have one file, or two of one version.
             let version = opened.iter().find(|(id, _)| *id == info.id).map_or(0, |(_, version)| *version);
             let (target, since) = (grant.target.clone(), clock::now());
-            secrets.push(Delivered { id: info.id, name: info.name, version, target, since });
+            secrets.push(Delivered { id: info.id, name: info.name, version, target, since, until: None });
         }
         Ok((filled, secrets))
     }

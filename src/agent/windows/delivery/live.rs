@@ -52,18 +52,23 @@ impl Scope {
     }
 }
 
+/// A change that is on record.
+#[derive(Debug)]
+pub struct Announced(Scope);
+
 impl Deliveries {
     /// Notes that containers are about to be changed, before the catalog is: an agent that is killed meanwhile leaves it to
     /// the next one. [`Deliveries::change`] takes the note back.
     ///
     /// # Errors
     /// [`DeliveryError::Record`]; nothing may be changed then.
-    pub fn announce(&self, scope: &Scope) -> Result<(), DeliveryError> {
-        ledger::announce(&self.containers, scope)
+    pub fn announce(&self, scope: Scope) -> Result<Announced, DeliveryError> {
+        ledger::announce(&self.containers, &scope)?;
+        Ok(Announced(scope))
     }
 
     /// Brings every container that `scope` is about up to what the catalog says; returns when each has been, or has failed.
-    pub fn change(&self, catalog: &Catalog, scope: &Scope) -> Vec<Outcome> {
+    pub fn change(&self, catalog: &Catalog, Announced(scope): &Announced) -> Vec<Outcome> {
         let turn = self.turn();
         let concerned = |record: &Record| match scope {
             Scope::Secrets(ids) => record.delivery.secrets.iter().any(|secret| ids.contains(&secret.id)),
@@ -98,7 +103,7 @@ impl Deliveries {
     pub fn finish_announced(&self, catalog: &Catalog) {
         if let Some(scope) = ledger::announced(&self.containers) {
             tracing::info!("finishing a change that an earlier agent had begun");
-            self.change(catalog, &scope);
+            self.change(catalog, &Announced(scope));
         }
     }
 

@@ -9,6 +9,7 @@
 //! | `watch` | containers that have ended, and what could not be removed at once |
 //! | `error` | refusals, in words for the operator |
 
+mod absent;
 mod error;
 mod exchange;
 mod ledger;
@@ -22,18 +23,20 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
 
 use super::autolock::Autolock;
 use super::clock;
 use super::config::Bitlocker;
 use super::events::{Events, Kind};
 use crate::deliver::windows::{Demand, Seams, folded};
-use crate::model::{ContainerId, Id, SecretName, ServiceName, Signal, Target, Timestamp, escaped};
+use crate::model::{ContainerId, Id, SecretName, ServiceName, Signal, Target, Timestamp, Until, escaped};
 
 pub use crate::deliver::windows::Protection;
+pub use absent::{Commanded, Ended, Healthy, Weakness};
 pub use error::DeliveryError;
 use ledger::Record;
-pub use live::{Outcome, Scope};
+pub use live::{Announced, Outcome, Scope};
 pub use selectors::{PatternError, check as check_selectors};
 
 /// The directory below the agent's own that has a directory for each container.
@@ -54,6 +57,9 @@ pub struct Delivery {
     pub since: Timestamp,
     /// What it holds.
     pub secrets: Vec<Delivered>,
+    /// What it held until something came to pass: nothing does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<Ended>,
     /// How the values are kept from a disk.
     pub protection: Protection,
     /// Its bundle.
@@ -64,6 +70,9 @@ pub struct Delivery {
     /// How it was told of the last change: never, there are no signals.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub notified: Option<Notified>,
+    /// The command that was run for it then: none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commanded: Option<Commanded>,
 }
 
 /// How a container was told that its secrets have changed.
@@ -90,6 +99,9 @@ pub struct Delivered {
     pub target: Target,
     /// Since when this version does.
     pub since: Timestamp,
+    /// What takes it away: nothing but its container's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Until>,
 }
 
 /// The containers that hold secrets.
@@ -103,6 +115,8 @@ pub struct Deliveries {
     held: Mutex<HashMap<String, Record>>,
     /// Whoever delivers, changes or removes.
     turn: Mutex<Turn>,
+    /// There is a command to be run: never.
+    pub commands: Notify,
 }
 
 /// What whoever has the turn knows.
@@ -133,7 +147,8 @@ impl Deliveries {
         };
         ledger::private_directory(&seams, &containers)?;
         let (held, turn) = (Mutex::new(ledger::living(&containers)), Mutex::default());
-        let deliveries = Arc::new(Self { lock, events, seams, containers, demand, held, turn });
+        let deliveries =
+            Arc::new(Self { lock, events, seams, containers, demand, held, turn, commands: Notify::new() });
         deliveries.sweep();
         for record in deliveries.held().values() {
             tracing::info!(container = %record.delivery.id, service = %record.delivery.service, "taken over from an earlier agent");
