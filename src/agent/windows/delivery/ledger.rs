@@ -3,11 +3,13 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use crate::agent::clock;
 use crate::deliver::windows::{FillPlace, Layer, LayerRecord, Layout, Plan, PlannedFile, Seams, WindowsError};
 use crate::sys::sddl::PRIVATE_FILE;
 use crate::sys::windows::acl;
@@ -17,8 +19,10 @@ use super::{Delivery, DeliveryError, Scope, key};
 
 /// The record's name in the container's directory.
 const RECORD: &str = "record.json";
-/// The file beside the directory of containers that says which change is under way.
-const ANNOUNCEMENT: &str = "change.json";
+/// The beginning of the names of files beside the directory of containers that say which change is under way.
+const ANNOUNCEMENT: &str = "change-";
+/// Tells those of one instant apart.
+static ANNOUNCED: AtomicU64 = AtomicU64::new(0);
 /// The most bytes of either.
 const MAX_RECORD: u64 = 4 * 1024 * 1024;
 /// How a bundle is known to be there still: engines remove it with the container.
@@ -76,20 +80,27 @@ impl Record {
     }
 }
 
-/// Writes down which change is about to be made.
-pub(super) fn announce(containers: &Path, scope: &Scope) -> Result<(), DeliveryError> {
-    replace(&containers.with_file_name(ANNOUNCEMENT), scope)
+/// Writes down which change is about to be made, in a file of its own: there may be several at one time.
+pub(super) fn announce(containers: &Path, scope: &Scope) -> Result<PathBuf, DeliveryError> {
+    let number = ANNOUNCED.fetch_add(1, Ordering::Relaxed);
+    let path = containers.with_file_name(format!("{ANNOUNCEMENT}{}-{number}.json", clock::now().0));
+    replace(&path, scope).map(|()| path)
 }
 
-/// The change that was announced and not finished.
-pub(super) fn announced(containers: &Path) -> Option<Scope> {
-    read(&containers.with_file_name(ANNOUNCEMENT)).ok()
+/// The changes that were announced and not finished, with their files.
+pub(super) fn announced(containers: &Path) -> Vec<(Scope, PathBuf)> {
+    let entries = containers.parent().map(fs::read_dir).into_iter().flatten().flatten().flatten();
+    let is_one = |path: &PathBuf| {
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        name.starts_with(ANNOUNCEMENT) && name.ends_with(".json")
+    };
+    let paths = entries.map(|entry| entry.path()).filter(is_one);
+    paths.filter_map(|path| Some((read(&path).ok()?, path))).collect()
 }
 
-/// The change that was announced is done.
-pub(super) fn forget_announcement(containers: &Path) {
-    let path = containers.with_file_name(ANNOUNCEMENT);
-    if let Err(error) = fs::remove_file(&path)
+/// The change that was announced in `path` is done.
+pub(super) fn forget_announcement(path: &Path) {
+    if let Err(error) = fs::remove_file(path)
         && error.kind() != io::ErrorKind::NotFound
     {
         tracing::error!(%error, "cannot remove '{}'", path.display());

@@ -54,7 +54,10 @@ impl Scope {
 
 /// A change that is on record.
 #[derive(Debug)]
-pub struct Announced(Scope);
+pub struct Announced {
+    scope: Scope,
+    path: PathBuf,
+}
 
 impl Deliveries {
     /// Notes that containers are about to be changed, before the catalog is: an agent that is killed meanwhile leaves it to
@@ -63,12 +66,12 @@ impl Deliveries {
     /// # Errors
     /// [`DeliveryError::Record`]; nothing may be changed then.
     pub fn announce(&self, scope: Scope) -> Result<Announced, DeliveryError> {
-        ledger::announce(&self.containers, &scope)?;
-        Ok(Announced(scope))
+        let path = ledger::announce(&self.containers, &scope)?;
+        Ok(Announced { scope, path })
     }
 
     /// Brings every container that `scope` is about up to what the catalog says; returns when each has been, or has failed.
-    pub fn change(&self, catalog: &Catalog, Announced(scope): &Announced) -> Vec<Outcome> {
+    pub fn change(&self, catalog: &Catalog, Announced { scope, path }: &Announced) -> Vec<Outcome> {
         let turn = self.turn();
         let concerned = |record: &Record| match scope {
             Scope::Secrets(ids) => record.delivery.secrets.iter().any(|secret| ids.contains(&secret.id)),
@@ -93,7 +96,7 @@ impl Deliveries {
                 self.held().insert(name, record);
             }
         }
-        ledger::forget_announcement(&self.containers);
+        ledger::forget_announcement(path);
         drop(turn);
         outcomes.iter().for_each(|outcome| self.tell(outcome));
         outcomes
@@ -101,9 +104,9 @@ impl Deliveries {
 
     /// Finishes what an earlier agent had announced and not done.
     pub fn finish_announced(&self, catalog: &Catalog) {
-        if let Some(scope) = ledger::announced(&self.containers) {
+        for (scope, path) in ledger::announced(&self.containers) {
             tracing::info!("finishing a change that an earlier agent had begun");
-            self.change(catalog, &Announced(scope));
+            self.change(catalog, &Announced { scope, path });
         }
     }
 
@@ -115,8 +118,10 @@ impl Deliveries {
             (Err(_), Scope::Secrets(_)) => return,
         };
         let granted: &[Grant] = authorized.as_ref().map_or(&[], |authorized| authorized.grants().as_slice());
+        // A grant that ends before its container is none here: nobody would see its end.
         let grant_of = |held: &Delivered| {
-            granted.iter().find(|grant| grant.target == held.target && grant.source.folded() == held.name.folded())
+            let same = |grant: &&Grant| grant.target == held.target && grant.source.folded() == held.name.folded();
+            granted.iter().find(|grant| same(grant) && grant.until.is_none())
         };
         let id = record.delivery.id.clone();
         let mut say = |target: &Target, action, failure: Option<String>| {
