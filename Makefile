@@ -9,19 +9,23 @@ HOOK     := $(OUT)/$(HOST)/hook/runsecrets-hook
 MATRIX_DIR ?= $(OUT)/matrix
 # What `make windows` built: the programs, and what their tests need.
 WINDOWS_DIR ?= $(OUT)/windows/programs
+WINDOWS  := $(OUT)/windows/x86_64-pc-windows-gnu
 # The variable that tells cargo what to start a test with.
 RUNNER   := CARGO_TARGET_$(shell echo $(HOST) | tr a-z- A-Z_)_RUNNER
 # Static, so that no library path of anybody's is looked at; small, since it is started with every container.
 HOOKFLAGS := -C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs -C link-arg=-Wl,--no-eh-frame-hdr \
              -C link-arg=-Wl,-T,$(CURDIR)/packaging/hook.ld
 
-.PHONY: help build hook demo test test-faults test-matrix test-windows check bench fmt install deps
+.PHONY: help build hook windows demo test test-faults test-matrix test-windows check bench fmt install deps
 help:                ## list the verbs
 	@sed -n 's/^\([a-z-]*\):[^#]*## /  \1\t/p' Makefile
 build: hook          ## build the four programs
 	$(CARGO) build --locked --release
 hook:                ## build the hook as it is released
 	RUSTFLAGS="$(HOOKFLAGS)" $(CARGO) build --locked --profile hook --no-default-features --bin runsecrets-hook --target $(HOST)
+windows:             ## build the four programs for Windows, from Debian's packages
+	.ci/windows
+	install -D -t $(WINDOWS_DIR) $(WINDOWS)/windows/*.exe
 demo:                ## run the main job and show it (root; installs runc and busybox)
 	.ci/deps gcc libc6-dev runc busybox-static
 	$(MAKE) build
@@ -41,8 +45,11 @@ test-matrix: hook    ## run the end-to-end tests on the engines of Debian 12, 13
 	$(CARGO) test --locked --no-run --message-format=json-render-diagnostics > $(MATRIX_DIR)/programs.json
 	RUNSECRETS_TEST_HOOK=$(abspath $(HOOK)) MATRIX_DIR=$(abspath $(MATRIX_DIR)) PIP_NO_INDEX=1 PIP_FIND_LINKS=$(abspath $(MATRIX_DIR))/wheels \
 		MATRIX_PROGRAMS=$(abspath $(MATRIX_DIR))/programs.json $(CARGO) test --locked --test matrix
-test-windows:        ## run the programs for Windows on the Wine of Debian 12, and on that of Debian 13 (root)
+test-windows: windows ## run the programs for Windows on the Wine of Debian 12, and on that of Debian 13 (root)
 	.ci/deps mmdebstrap wine wine64
+	.ci/windows test --no-run --lib --message-format=json-render-diagnostics > $(WINDOWS_DIR)/unit-tests.json
+	sed -n '/"name":"runsecrets"/s/.*"executable":"\([^"]*\)".*/\1/p' $(WINDOWS_DIR)/unit-tests.json > $(WINDOWS_DIR)/unit-tests.txt
+	x86_64-w64-mingw32-gcc -Wall -Werror -o $(WINDOWS_DIR)/pipe_client.exe tests/windows/pipe_client.c
 	x86_64-w64-mingw32-gcc -shared -Wall -Werror -o $(WINDOWS_DIR)/bcryptprimitives.dll tests/windows/bcryptprimitives.c -ladvapi32
 	RUNSECRETS_WINE=8 RUNSECRETS_WINDOWS_PROGRAMS=$(abspath $(WINDOWS_DIR)) $(CARGO) test --locked --test windows
 	.ci/make-root trixie $(OUT)/wine/trixie $(OUT)/wine/packages busybox-static wine wine64

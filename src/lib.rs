@@ -1,6 +1,9 @@
 //! `/run/secrets` for every OCI container. This file is the map: read `src/` from top to bottom, a module uses only
 //! what stands above it (`tests/house.rs` keeps the table true).
 //!
+//! The crate is built for Linux and for Windows. What one of them does in its own way stands in a directory of its name, with
+//! the surface that the other has; it is chosen where the module is declared, and nowhere else.
+//!
 //! | module | what it is | may not touch |
 //! |---|---|---|
 //! | [`sys`] | **all `unsafe`**: mounts, namespaces, pidfds, peer ids, locked memory; one safe API | what a secret means, policy, printing |
@@ -50,13 +53,15 @@ pub mod finding;
 #[cfg(feature = "agent")]
 pub mod agent;
 
+#[cfg_attr(windows, path = "hook/windows/mod.rs")]
 pub mod hook;
 
 #[cfg(feature = "wrapper")]
+#[cfg_attr(windows, path = "runtime/windows/mod.rs")]
 pub mod runtime;
 
 #[cfg(feature = "cli")]
 pub mod cli;
 
-#[cfg(feature = "cli")]
+#[cfg(all(feature = "cli", target_os = "linux"))]
 pub mod engines;

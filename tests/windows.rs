@@ -1,6 +1,10 @@
 //! The programs for Windows, under Wine: `make test-windows` alone starts this, once on Wine 8 and once on Wine 10.
 #![allow(clippy::unwrap_used, reason = "a test stops at the first surprise")]
 
+#[path = "windows/delivery.rs"]
+mod delivery;
+#[path = "windows/service.rs"]
+mod service;
 #[path = "windows/wine.rs"]
 mod wine;
 

@@ -1,9 +1,9 @@
-//! Where log lines go: standard error, as text or JSON. It decides nothing of what is logged.
+//! Where log lines go: standard error, as text or JSON, or where a service manager wants them. It decides nothing of what is
+//! logged.
 
-use tracing::Subscriber;
 use tracing::level_filters::LevelFilter;
-use tracing_subscriber::layer::{Layer, SubscriberExt};
-use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::{Layer, Layered, SubscriberExt};
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{fmt, registry, reload};
 
@@ -16,9 +16,19 @@ pub struct Log(reload::Handle<LevelFilter, registry::Registry>);
 impl Log {
     /// Starts logging. A second call in one process changes nothing.
     pub fn start(format: LogFormat) -> Log {
+        Self::with(writer(format))
+    }
+
+    /// Starts logging into `place`, which knows the time of each line itself.
+    pub fn start_into(place: impl for<'line> MakeWriter<'line> + Send + Sync + 'static) -> Log {
+        let lines = fmt::layer().with_writer(place).with_ansi(false);
+        Self::with(lines.without_time().with_level(false).with_target(false).boxed())
+    }
+
+    fn with(lines: Lines) -> Log {
         let (level, handle) = reload::Layer::new(LevelFilter::INFO);
         // An error means that a subscriber is there already, which then gets the lines.
-        let _ = registry().with(level).with(writer(format)).try_init();
+        let _ = registry().with(level).with(lines).try_init();
         Log(handle)
     }
 
@@ -36,7 +46,9 @@ impl Log {
     }
 }
 
-fn writer<S: Subscriber + for<'a> LookupSpan<'a>>(format: LogFormat) -> Box<dyn Layer<S> + Send + Sync> {
+type Lines = Box<dyn Layer<Layered<reload::Layer<LevelFilter, registry::Registry>, registry::Registry>> + Send + Sync>;
+
+fn writer(format: LogFormat) -> Lines {
     let lines = fmt::layer().with_writer(std::io::stderr).with_ansi(false);
     match format {
         LogFormat::Text => lines.boxed(),

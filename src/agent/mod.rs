@@ -4,29 +4,55 @@
 //! Exit codes are those of sysexits(3), each named in [`exit`].
 #![forbid(unsafe_code)]
 
+#[cfg_attr(windows, path = "windows/admin.rs")]
+pub mod admin;
 pub mod api;
+#[cfg_attr(windows, path = "windows/at_rest.rs")]
+pub mod at_rest;
 pub mod autolock;
 pub mod catalog;
 pub mod clock;
 pub mod config;
+#[cfg_attr(windows, path = "windows/delivery/mod.rs")]
 pub mod delivery;
-pub mod devices;
-pub mod docker;
 pub mod events;
 pub mod exit;
 pub mod fault;
+#[cfg_attr(windows, path = "windows/hardening.rs")]
 pub mod hardening;
-pub mod hooks;
 pub mod listen;
 pub mod log;
-pub mod notify;
+#[cfg_attr(windows, path = "windows/options.rs")]
 pub mod options;
 pub mod patient;
+#[cfg_attr(windows, path = "windows/protected.rs")]
 pub mod protected;
 pub mod rootkey;
-pub mod sockets;
-pub mod standing;
+#[cfg_attr(windows, path = "windows/start.rs")]
 pub mod start;
+
+#[cfg(target_os = "linux")]
+pub mod devices;
+#[cfg(target_os = "linux")]
+pub mod docker;
+#[cfg(windows)]
+#[path = "windows/event_log.rs"]
+pub mod event_log;
+#[cfg_attr(windows, path = "windows/hooks.rs")]
+pub mod hooks;
+#[cfg(windows)]
+#[path = "windows/installed.rs"]
+pub mod installed;
+#[cfg(target_os = "linux")]
+pub mod notify;
+#[cfg(windows)]
+#[path = "windows/service.rs"]
+pub mod service;
+#[cfg(target_os = "linux")]
+pub mod sockets;
+#[cfg(target_os = "linux")]
+pub mod standing;
+#[cfg(target_os = "linux")]
 pub mod user_hooks;
 
 use std::io::Write;
@@ -50,7 +76,7 @@ pub fn main() -> ExitCode {
     };
     match &options.command {
         Some(Command::CheckConfig { file }) => check_config(file.as_deref().or(options.config.as_deref())),
-        None => match start::run(&options) {
+        _ => match start::run(&options) {
             Ok(()) => exit::OK.into(),
             Err(error) => {
                 match options.log_format {

@@ -4,15 +4,16 @@
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use serde::Serialize;
 
+use super::at_rest;
 use super::fault::PathFault;
 use super::protected::{self, ProtectionError};
 use crate::seal::{ROOT_KEY_BYTES, RootKey, SealError, WRAPPED_BYTES};
 use crate::secret::{SecretBytes, SecretError};
+use crate::sys::here::file::{create_read_only, owner_and_mode, sync_dir};
 
 /// Why there is no root key.
 #[derive(Debug)]
@@ -98,24 +99,16 @@ pub struct KeyFiles {
 struct KeyFile {
     #[serde(rename = "UID")]
     uid: u32,
-    /// Octal.
+    /// Octal; on Windows its access list.
     mode: String,
 }
 
 impl KeyFiles {
     /// Looks at the files of the root key in `path`.
     pub fn of(path: &Path) -> Self {
-        let look = |path: &Path| {
-            let found = std::fs::symlink_metadata(path).ok()?;
-            Some(KeyFile { uid: found.uid(), mode: octal_mode(&found) })
-        };
+        let look = |path: &Path| owner_and_mode(path).map(|(uid, mode)| KeyFile { uid, mode });
         Self { file: path.to_owned(), clear: look(path), wrapped: look(&wrapped_name(path)) }
     }
-}
-
-/// The permission bits as chmod(1) takes them.
-pub fn octal_mode(found: &std::fs::Metadata) -> String {
-    format!("{:04o}", found.mode() & 0o7777)
 }
 
 /// The root key in `path`; where there is neither key nor `store`, a new one is made first. A key in clear wins over a
@@ -125,13 +118,7 @@ pub fn octal_mode(found: &std::fs::Metadata) -> String {
 /// See [`RootKeyError`].
 pub fn load_or_create(path: &Path, store: &Path) -> Result<Found, RootKeyError> {
     // What a first start that was cut short left: either it never became the key, or it is the key's second name.
-    let passing = passing_name(path);
-    match std::fs::remove_file(&passing) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => {
-            return Err(PathFault::on("remove", &passing)(error).into());
-        }
-        _ => {}
-    }
+    remove_if_there(&passing_name(path))?;
     if let Some(file) = protected::file(path).map_err(RootKeyError::Protection)? {
         return read(file, path).map(Found::Key);
     }
@@ -177,13 +164,8 @@ pub fn read_wrapped(path: &Path) -> Result<Option<Vec<u8>>, RootKeyError> {
 pub fn write_wrapped(path: &Path, wrapped: &[u8]) -> Result<(), RootKeyError> {
     let path = wrapped_name(path);
     let passing = passing_name(&path);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o400)
-        .open(&passing)
-        .map_err(PathFault::on("create", &passing))?;
+    remove_if_there(&passing)?;
+    let mut file = create_read_only(&passing).map_err(PathFault::on("create", &passing))?;
     file.write_all(wrapped).and_then(|()| file.sync_all()).map_err(PathFault::on("write", &passing))?;
     std::fs::rename(&passing, &path).map_err(PathFault::on("create", &path))?;
     sync_parent(&path)
@@ -194,7 +176,7 @@ pub fn write_wrapped(path: &Path, wrapped: &[u8]) -> Result<(), RootKeyError> {
 /// # Errors
 /// See [`RootKeyError`].
 pub fn remove_clear(path: &Path) -> Result<(), RootKeyError> {
-    let overwrite = |mut file: File| file.write_all(&[0; ROOT_KEY_BYTES]).and_then(|()| file.sync_all());
+    let overwrite = |mut file: File| file.write_all(&[0; at_rest::MAX]).and_then(|()| file.sync_all());
     // Its mode says that it is not to be written; root may.
     OpenOptions::new().write(true).open(path).and_then(overwrite).map_err(PathFault::on("overwrite", path))?;
     std::fs::remove_file(path).map_err(PathFault::on("remove", path))?;
@@ -209,16 +191,20 @@ pub fn restore_clear(path: &Path, key: &RootKey) -> Result<(), RootKeyError> {
     if load(path)?.is_none() {
         place(path, key)?;
     }
-    let wrapped = wrapped_name(path);
-    match std::fs::remove_file(&wrapped) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(PathFault::on("remove", &wrapped)(error).into()),
-        _ => sync_parent(path),
+    remove_if_there(&wrapped_name(path))?;
+    sync_parent(path)
+}
+
+fn remove_if_there(path: &Path) -> Result<(), RootKeyError> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(PathFault::on("remove", path)(error).into()),
+        _ => Ok(()),
     }
 }
 
 fn sync_parent(path: &Path) -> Result<(), RootKeyError> {
     let parent = path.parent().unwrap_or(Path::new("/"));
-    Ok(File::open(parent).and_then(|directory| directory.sync_all()).map_err(PathFault::on("sync", parent))?)
+    Ok(sync_dir(parent).map_err(PathFault::on("sync", parent))?)
 }
 
 fn wrapped_name(path: &Path) -> PathBuf {
@@ -234,11 +220,11 @@ fn passing_name(path: &Path) -> PathBuf {
     name.into()
 }
 
-/// Reads exactly 32 bytes that are not all zero.
+/// Reads a key: exactly 32 bytes, not all zero, in the form that this platform keeps.
 fn read(mut file: File, path: &Path) -> Result<RootKey, RootKeyError> {
     let damaged = |fault| RootKeyError::Damaged { path: path.to_owned(), fault };
     // One byte more than a key has, so that a longer file is seen.
-    let mut key = SecretBytes::zeroed(ROOT_KEY_BYTES + 1).map_err(RootKeyError::Memory)?;
+    let mut key = SecretBytes::zeroed(at_rest::MAX + 1).map_err(RootKeyError::Memory)?;
     let mut filled = 0;
     while filled < key.len() {
         match file.read(&mut key.expose_mut()[filled..]) {
@@ -249,7 +235,8 @@ fn read(mut file: File, path: &Path) -> Result<RootKey, RootKeyError> {
         }
     }
     key.truncate(filled);
-    if key.expose().iter().all(|byte| *byte == 0) && filled == ROOT_KEY_BYTES {
+    let key = at_rest::open(key).map_err(damaged)?;
+    if key.expose().iter().all(|byte| *byte == 0) && key.len() == ROOT_KEY_BYTES {
         return Err(damaged("has only zero bytes"));
     }
     RootKey::from_secret(key).ok_or_else(|| damaged("does not have exactly 32 bytes"))
@@ -264,13 +251,9 @@ fn create(path: &Path) -> Result<RootKey, RootKeyError> {
 /// Writes a key under a passing name, brings it to the disk, and only then gives it its own name.
 fn place(path: &Path, key: &RootKey) -> Result<(), RootKeyError> {
     let passing = passing_name(path);
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o400)
-        .open(&passing)
-        .map_err(PathFault::on("create", &passing))?;
-    file.write_all(key.expose()).and_then(|()| file.sync_all()).map_err(PathFault::on("write", &passing))?;
+    let kept = at_rest::close(key).map_err(PathFault::on("encrypt", path))?;
+    let mut file = create_read_only(&passing).map_err(PathFault::on("create", &passing))?;
+    file.write_all(&kept).and_then(|()| file.sync_all()).map_err(PathFault::on("write", &passing))?;
     // A link, because unlike a rename it never replaces what is there.
     std::fs::hard_link(&passing, path).map_err(PathFault::on("create", path))?;
     std::fs::remove_file(&passing).map_err(PathFault::on("remove", &passing))?;
@@ -278,5 +261,6 @@ fn place(path: &Path, key: &RootKey) -> Result<(), RootKeyError> {
 }
 
 #[cfg(test)]
+#[cfg(target_os = "linux")]
 #[path = "rootkey_tests.rs"]
 mod tests;

@@ -11,8 +11,9 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tracing::{error, info, warn};
 
-use super::api::Api;
+use super::admin::{Admission, Listener};
 use super::api::status::{Facts, Socket};
+use super::api::{Api, Follower};
 use super::autolock::Autolock;
 use super::catalog::{CatalogError, Status};
 use super::config::{Bounded, Cdi, Config, ConfigError, DEFAULT_FILE, Limits, UserText};
@@ -22,7 +23,7 @@ use super::docker::Docker;
 use super::events::Events;
 use super::hardening::{self, Hardened, HardeningError};
 use super::hooks::HookDoor;
-use super::listen::{self, Admission, Door};
+use super::listen::{self, Door};
 use super::log::Log;
 use super::options::Options;
 use super::protected::{self, ProtectionError};
@@ -150,7 +151,10 @@ pub fn run(options: &Options) -> Result<(), StartError> {
 
     let Cdi { file, hook: program } = &config.cdi;
     let devices = file.clone().map(|file| Arc::new(Devices::new(file, program.clone(), run_dir.clone())));
-    if let Some(Err(failure)) = devices.as_ref().map(|devices| devices.refresh(&lock)) {
+    let follower = devices.map(|devices| -> Follower {
+        Arc::new(move |lock: &Autolock| devices.refresh(lock).map_err(|failure| failure.to_string()))
+    });
+    if let Some(Err(failure)) = follower.as_ref().map(|follow| follow(&lock)) {
         error!("{failure}");
     }
 
@@ -178,9 +182,9 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         let admittance = admittance(&config);
         let users = users.map(|users| UserDoor::open(users, deliveries.clone(), admittance)).transpose();
         let users = users.map_err(StartError::Runtime)?;
-        let admin = tokio::net::UnixListener::from_std(admin).map_err(StartError::Runtime)?;
+        let (admin, replacer) = Listener::new(admin).map_err(StartError::Runtime)?;
         let admission = group.map_or(Admission::RootOnly, Admission::Group);
-        let (admin, replacer) = Door::new("agent.sock", admin, admission, config.limits.api_connections.count());
+        let admin = Door::new("agent.sock", admin, admission, config.limits.api_connections.count());
         let mut sockets = vec![
             Standing { name: admin_name, openness, replace: Box::new(move |listener| replacer.replace(listener)) },
             Standing { name: hook_name, openness: Openness::Owner, replace: Box::new(hooks.replacer()) },
@@ -190,7 +194,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
         }
         let keeper = Keeper::start(run_dir, run_lock, sockets, deliveries.clone());
         let _keeper = keeper.map_err(StartError::Runtime)?;
-        let api = Arc::new(Api { lock, deliveries, events, devices, facts, kept_versions, body_time, stop });
+        let api = Arc::new(Api { lock, deliveries, events, follower, facts, kept_versions, body_time, stop });
         serve(&config.limits, api, admin, (hooks, users), stopper).await
     })?;
     // A thread that still waits for a disk or a hook is not waited for.

@@ -2,6 +2,7 @@
 //! itself. It knows names of services and the path of the hook; who writes it, and when, is for its users.
 #![forbid(unsafe_code)]
 
+#[cfg_attr(windows, path = "windows.rs")]
 mod file;
 mod specification;
 

@@ -1,4 +1,4 @@
-//! One HTTP request to the agent over its Unix socket, with time-outs and a limit on the answer. It knows no command.
+//! One HTTP request to the agent over its socket or pipe, with time-outs and a limit on the answer. It knows no command.
 
 use std::future::Future;
 use std::io;
@@ -11,10 +11,10 @@ use hyper::client::conn::http1;
 use hyper::{Method, Request, Response, header};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
-use tokio::net::UnixStream;
 use tokio::runtime::Runtime;
 
 use super::error::CliError;
+use super::reach;
 use super::template::Value;
 
 /// How long connecting may take.
@@ -59,6 +59,7 @@ impl Agent {
     }
 
     /// `POST path` without a body: the answer, if there is one in it.
+    #[cfg_attr(windows, allow(dead_code, reason = "the notifier runs on Linux"))]
     pub(super) fn post_for<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<Option<T>, CliError> {
         let bytes = self.bytes(Method::POST, path, Vec::new())?;
         let read = || serde_json::from_slice(&bytes).map_err(|_| CliError::Answer { path: path.to_owned() });
@@ -114,7 +115,7 @@ impl Agent {
     /// Connects, sends, and gives the answer when it is a success.
     async fn send(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Response<Incoming>, CliError> {
         let unreachable = |cause| CliError::NoAgent { socket: self.socket.clone(), cause };
-        let stream = match tokio::time::timeout(CONNECT, UnixStream::connect(&self.socket)).await {
+        let stream = match tokio::time::timeout(CONNECT, reach::connect(&self.socket)).await {
             Ok(connected) => connected.map_err(unreachable)?,
             Err(_) => return Err(unreachable(io::Error::from(io::ErrorKind::TimedOut))),
         };
@@ -175,5 +176,6 @@ pub(super) fn encoded(text: &str) -> String {
 }
 
 #[cfg(test)]
+#[cfg(target_os = "linux")]
 #[path = "client_tests.rs"]
 mod tests;

@@ -5,13 +5,14 @@ use std::io;
 use std::path::PathBuf;
 
 use super::compose::ComposeError;
+use super::reach;
 use super::template::TemplateError;
 use crate::secret::SecretError;
 
 /// Why a command failed.
 #[derive(Debug)]
 pub(super) enum CliError {
-    /// `--host` is not `unix://` and an absolute path.
+    /// `--host` is of no form that is known here.
     Host,
     /// Nobody listens at the agent's socket.
     NoAgent {
@@ -120,17 +121,18 @@ pub(super) enum CliError {
 impl fmt::Display for CliError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Host => f.write_str("the host must be unix:// and the absolute path of the agent's socket"),
+            Self::Host => write!(f, "the host must be {}", reach::HOST_FORM),
             Self::NoAgent { socket, cause } if cause.kind() == io::ErrorKind::PermissionDenied => write!(
                 f,
-                "cannot reach the agent at {}: {cause}; run as root or as a member of the group runsecrets",
-                socket.display()
+                "cannot reach the agent at {}: {cause}; {}",
+                socket.display(),
+                reach::WHO_MAY
             ),
             Self::NoAgent { socket, cause } => write!(
                 f,
-                "cannot reach the agent at {}: {cause}; start it with: systemctl start runsecrets-agent (or runsecrets-agent --run-dir {})",
+                "cannot reach the agent at {}: {cause}; {}",
                 socket.display(),
-                socket.parent().unwrap_or(socket).display()
+                reach::how_to_start(socket)
             ),
             Self::Runtime(cause) => write!(f, "cannot prepare the request: {cause}"),
             Self::Talk { socket, cause } => {

@@ -3,7 +3,6 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::os::fd::AsFd;
 use std::path::Path;
 
 use base64::Engine;
@@ -11,7 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::error::CliError;
 use crate::secret::{MAX_VALUE, SecretBytes};
-use crate::sys::linux::process;
+use crate::sys::here::{file, process};
 
 /// Called before a value comes into this process: no core file, and no look into its memory.
 ///
@@ -21,16 +20,16 @@ pub(super) fn protect() -> Result<(), CliError> {
     process::forbid_core_files().and_then(|()| process::forbid_dumps()).map_err(CliError::Protection)
 }
 
-/// Reads the whole of `file`, or of standard input when it is `-`.
+/// Reads the whole of `path`, or of standard input when it is `-`.
 ///
 /// # Errors
 /// [`CliError::Read`], [`CliError::Empty`], [`CliError::TooLong`] above 511,999 bytes, [`CliError::Memory`].
-pub(super) fn read(file: &Path) -> Result<SecretBytes, CliError> {
+pub(super) fn read(path: &Path) -> Result<SecretBytes, CliError> {
     // The descriptor itself: the standard library's buffered reader would keep a copy.
-    if file == Path::new("-") {
-        read_from(io::stdin().as_fd().try_clone_to_owned().map(File::from), "STDIN")
+    if path == Path::new("-") {
+        read_from(file::standard_input(), "STDIN")
     } else {
-        read_from(File::open(file), &file.display().to_string())
+        read_from(File::open(path), &path.display().to_string())
     }
 }
 
@@ -140,7 +139,10 @@ mod tests {
         assert_eq!(read_bytes(&vec![0; 5_000_000]).unwrap_err(), words);
     }
 
+    // In the system's words, which are others on Windows.
+    #[cfg(target_os = "linux")]
     #[test]
+    #[cfg(target_os = "linux")]
     fn faults_are_told_as_docker_tells_them() {
         let words = |file: &str| read(Path::new(file)).err().map(|error| error.to_string()).unwrap_or_default();
         assert_eq!(words("/nonexist"), "error reading from /nonexist: open /nonexist: no such file or directory");

@@ -9,14 +9,18 @@ mod args;
 mod cdi;
 mod client;
 mod compose;
+#[cfg_attr(windows, path = "windows/doctor.rs")]
 mod doctor;
 mod error;
 mod events;
 mod format;
 mod input;
+#[cfg_attr(windows, path = "windows/notifier.rs")]
 mod notifier;
 mod object;
 mod ps;
+#[cfg_attr(windows, path = "windows/reach.rs")]
+mod reach;
 mod report;
 mod secret;
 mod service;

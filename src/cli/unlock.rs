@@ -8,7 +8,7 @@ use super::client::Agent;
 use super::error::CliError;
 use super::input;
 use super::report::Report;
-use crate::sys::linux::process;
+use crate::sys::here::process;
 
 const UNLOCK: &str = "/runsecrets/v1/unlock";
 const AUTOLOCK: &str = "/runsecrets/v1/autolock";

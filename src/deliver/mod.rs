@@ -3,6 +3,9 @@
 #![forbid(unsafe_code)]
 
 mod error;
+#[cfg(target_os = "linux")]
 pub mod linux;
+#[cfg(any(windows, test))]
+pub mod windows;
 
 pub use error::DeliverError;

@@ -2,9 +2,9 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use crate::oci::{Config, MAX_CONFIG, MAX_STATE, State};
+use crate::oci::{Config, MAX_CONFIG, MAX_STATE, OciError, State};
 
 use super::error::HookError;
 
@@ -22,14 +22,25 @@ pub(super) fn read_state() -> Result<State, HookError> {
 
 /// Reads `bundle`'s config.json.
 pub(super) fn read_config(bundle: &Path) -> Result<Config, HookError> {
+    parse_config(bundle, Config::parse)
+}
+
+/// The parts of it that a Windows container has.
+#[cfg(windows)]
+pub(super) fn read_windows_config(bundle: &Path) -> Result<crate::oci::WindowsConfig, HookError> {
+    parse_config(bundle, crate::oci::WindowsConfig::parse)
+}
+
+fn parse_config<T>(bundle: &Path, parse: impl FnOnce(&[u8]) -> Result<T, OciError>) -> Result<T, HookError> {
     let path = bundle.join(CONFIG);
     let read = File::open(&path).and_then(|file| read_limited(file, MAX_CONFIG));
     let bytes = read.map_err(|cause| HookError::ConfigRead { path: path.clone(), cause })?;
-    Config::parse(&bytes).map_err(|cause| HookError::Config { path, cause })
+    parse(&bytes).map_err(|cause| HookError::Config { path, cause })
 }
 
 /// The path of the container's root file system.
-pub(super) fn rootfs(bundle: &Path, config: &Config) -> Result<PathBuf, HookError> {
+#[cfg(target_os = "linux")]
+pub(super) fn rootfs(bundle: &Path, config: &Config) -> Result<std::path::PathBuf, HookError> {
     let root = config.root.as_ref().ok_or(HookError::StateLacks { what: "root.path in config.json" })?;
     Ok(bundle.join(&root.path))
 }

@@ -28,7 +28,7 @@ pub use hook_entry::{HOOK, HOOK_ENVIRONMENT, HOOK_TIMEOUT, HookStage};
 pub use id::{ID_ENTROPY, Id};
 pub use label::{Labels, MAX_LABEL_BYTES};
 pub use name::{MAX_SECRET_NAME, MAX_SERVICE_NAME, SecretName, ServiceName};
-pub use place::{HOOK_SOCKET, RUN_DIR, USER_SOCKET};
+pub use place::{HOOK_SOCKET, PIPE, RUN_DIR, USER_SOCKET};
 pub use secret_record::{SecretInfo, SecretVersion};
 pub use selector::{Engine, MAX_SELECTORS, Selector, Selectors};
 pub use service::{MAX_USERS, Service, TokenHash, Users};

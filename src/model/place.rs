@@ -1,5 +1,7 @@
 //! Where things are when nothing else is said: what several programs must agree on.
 
+/// On Windows, the agent's pipe; Docker's form of the address is `npipe:////./pipe/runsecrets`.
+pub const PIPE: &str = r"\\.\pipe\runsecrets";
 /// The agent's run directory, with its sockets.
 pub const RUN_DIR: &str = "/run/runsecrets";
 /// The socket in it for root's hooks.

@@ -10,9 +10,15 @@ mod config;
 mod edit;
 mod error;
 mod state;
+#[cfg(any(windows, test))]
+mod windows;
 
 pub use config::{Config, MAX_CONFIG, Root};
 #[cfg(feature = "wrapper")]
 pub use edit::{Additions, EditError, add_hooks};
 pub use error::OciError;
 pub use state::{MAX_STATE, State};
+#[cfg(all(any(windows, test), feature = "wrapper"))]
+pub use windows::add_mount;
+#[cfg(any(windows, test))]
+pub use windows::{DirectoryMount, WindowsConfig};

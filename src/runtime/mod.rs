@@ -11,6 +11,9 @@ mod bundle;
 mod error;
 mod programs;
 mod snapshot;
+#[cfg(test)]
+#[allow(dead_code, reason = "the program that uses it is for Windows")]
+mod windows;
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;

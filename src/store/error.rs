@@ -5,6 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::Key;
+use crate::sys::here::file::{IMMUTABLE, MAKE_PRIVATE};
 
 /// Why a store could not do what it was asked.
 #[derive(Debug)]
@@ -22,10 +23,8 @@ pub enum StoreError {
     Exposed {
         /// The directory.
         path: PathBuf,
-        /// Its permission bits.
-        mode: u32,
-        /// Its owner.
-        uid: u32,
+        /// Whose it is, and who may use it.
+        found: String,
     },
     /// The file system refused.
     Io {
@@ -84,16 +83,16 @@ impl fmt::Display for StoreError {
                 "the store in {} is in use by another process; stop the other runsecrets-agent first",
                 path.display()
             ),
-            Self::Exposed { path, mode, uid } => write!(
+            Self::Exposed { path, found } => write!(
                 f,
-                "the state directory {} (mode {mode:04o}, uid {uid}) is not this user's alone; make it so with chown and chmod 0700",
+                "the state directory {} ({found}) is not this user's alone; make it so with {MAKE_PRIVATE}",
                 path.display()
             ),
             Self::Io { doing, path, cause } => {
                 let advice = match cause.kind() {
                     io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space and try again",
                     io::ErrorKind::ReadOnlyFilesystem => "; make its file system writable",
-                    io::ErrorKind::PermissionDenied if cause.raw_os_error() == Some(libc::EPERM) => {
+                    io::ErrorKind::PermissionDenied if cause.raw_os_error() == Some(IMMUTABLE) => {
                         "; if it is immutable (lsattr), make it changeable with chattr -i"
                     }
                     io::ErrorKind::PermissionDenied => "; run the agent as the user that owns it",

@@ -41,6 +41,8 @@
 mod channel;
 mod frame;
 mod message;
+#[cfg(any(windows, test))]
+pub mod windows;
 
 #[cfg(target_os = "linux")]
 pub use channel::{Channel, ChannelError};

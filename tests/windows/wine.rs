@@ -1,8 +1,10 @@
 //! A Windows of the test's own: a Wine prefix with our programs in it, which ends with the test.
 
+use std::cell::RefCell;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
 
 use tempfile::TempDir;
 
@@ -13,12 +15,14 @@ const INSTALLED: &str = r"C:\Program Files\runsecrets";
 
 pub(crate) struct Wine {
     prefix: TempDir,
+    resident: RefCell<Option<Child>>,
 }
 
 impl Wine {
     /// A new prefix with our programs, on the Wine that `PATH` names; it is the one that the run is about.
     pub(crate) fn new() -> Self {
-        let wine = Self { prefix: tempfile::Builder::new().prefix("runsecrets-wine-").tempdir().unwrap() };
+        let prefix = tempfile::Builder::new().prefix("runsecrets-wine-").tempdir().unwrap();
+        let wine = Self { prefix, resident: RefCell::default() };
         assert_eq!(version(), wanted("RUNSECRETS_WINE"), "another Wine than the one that was asked for");
         let made = wine.wine("wineboot").args(["--init"]).output().unwrap();
         assert!(made.status.success(), "wineboot: {}", String::from_utf8_lossy(&made.stderr));
@@ -31,7 +35,21 @@ impl Wine {
         for program in PROGRAMS {
             fs::copy(built(program), wine.here(INSTALLED).join(program)).unwrap();
         }
+        wine.boot();
         wine
+    }
+
+    /// Starts a program that stays, and with it Wine's own: those keep the output of whoever is the first to need them, and
+    /// whoever reads that would wait for its end for ever.
+    fn boot(&self) {
+        let sign = self.here(r"C:\booted");
+        let mut command = self.wine("cmd");
+        command.args(["/k", r"echo x > C:\booted"]).stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
+        *self.resident.borrow_mut() = Some(command.spawn().unwrap());
+        while !sign.exists() {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        fs::remove_file(sign).unwrap();
     }
 
     /// One of our programs.
@@ -46,6 +64,15 @@ impl Wine {
         command
     }
 
+    /// The number by which Windows knows the process of the program `name`, if there is one.
+    pub(crate) fn pid_of(&self, name: &str) -> Option<u32> {
+        let listed = self.wine("wmic").args(["process", "get", "Name,ProcessId"]).output().unwrap();
+        // In two bytes a character, all of them ASCII.
+        let text = said(&listed).replace('\0', "");
+        let line = text.lines().find(|line| line.split_whitespace().next() == Some(name))?;
+        line.split_whitespace().nth(1)?.parse().ok()
+    }
+
     /// Where a path on drive C lies on this machine.
     pub(crate) fn here(&self, path: &str) -> PathBuf {
         let below = path.strip_prefix(r"C:\").expect("a path on drive C");
@@ -53,11 +80,28 @@ impl Wine {
     }
 }
 
+impl Wine {
+    /// Ends every process and starts Windows anew: what is not on the disk is gone.
+    pub(crate) fn restart(&self) {
+        self.shut_down();
+        self.boot();
+    }
+
+    /// Ends every process of the prefix, services included.
+    fn shut_down(&self) {
+        // There is nobody to tell if it fails.
+        for verb in ["-k", "-w"] {
+            let _ = Command::new("wineserver").arg(verb).env("WINEPREFIX", self.prefix.path()).status();
+        }
+        if let Some(mut resident) = self.resident.take() {
+            let _ = resident.wait();
+        }
+    }
+}
+
 impl Drop for Wine {
     fn drop(&mut self) {
-        // Every process of the prefix, services included. There is nobody to tell if it fails.
-        let _ = Command::new("wineserver").arg("-k").env("WINEPREFIX", self.prefix.path()).status();
-        let _ = Command::new("wineserver").arg("-w").env("WINEPREFIX", self.prefix.path()).status();
+        self.shut_down();
     }
 }
 

@@ -1,5 +1,6 @@
 //! What goes back to a client: a whole body or a stream of events, and the headers that every answer has.
 
+use std::env::consts::OS;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -91,13 +92,12 @@ impl Answer {
 
     /// The answer with the headers by which Docker's clients know the server.
     pub fn finish(self) -> HttpAnswer {
-        let mut response = self
-            .header("Ostype", "linux")
-            .header("Docker-Experimental", "false")
-            .header("Server", concat!("runsecrets/", env!("CARGO_PKG_VERSION"), " (linux)"))
-            .0;
-        if let Ok(version) = HeaderValue::from_str(&version::NEWEST.to_string()) {
-            response.headers_mut().insert("Api-Version", version);
+        let mut response = self.header("Ostype", OS).header("Docker-Experimental", "false").0;
+        let server = format!("runsecrets/{} ({OS})", env!("CARGO_PKG_VERSION"));
+        for (name, value) in [("Api-Version", version::NEWEST.to_string()), ("Server", server)] {
+            if let Ok(value) = HeaderValue::from_str(&value) {
+                response.headers_mut().insert(name, value);
+            }
         }
         response
     }

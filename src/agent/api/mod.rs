@@ -31,10 +31,9 @@ use super::autolock::Autolock;
 use super::catalog::Catalog;
 use super::clock::now;
 use super::delivery::{Deliveries, Delivery};
-use super::devices::Devices;
 use super::events::{Events, Kind};
 use crate::model::escaped;
-use crate::sys::linux::peer::Peer;
+use crate::sys::here::peer::Peer;
 
 /// What the requests are answered from.
 pub struct Api {
@@ -44,8 +43,8 @@ pub struct Api {
     pub deliveries: Arc<Deliveries>,
     /// What happened.
     pub events: Arc<Events>,
-    /// The file of CDI devices, where one is kept.
-    pub devices: Option<Arc<Devices>>,
+    /// What is kept in step with the services: the file of CDI devices, where one is.
+    pub follower: Option<Follower>,
     /// What the start has found.
     pub facts: status::Facts,
     /// How many versions of a secret are kept.
@@ -55,6 +54,9 @@ pub struct Api {
     /// Becomes true when the agent stops.
     pub stop: Receiver<bool>,
 }
+
+/// Brings something up to what the services are now; blocks. It says what failed.
+pub type Follower = Arc<dyn Fn(&Autolock) -> Result<(), String> + Send + Sync>;
 
 /// One request: who asks, with what parameters and what body.
 struct Call {
@@ -169,12 +171,12 @@ impl Api {
         self.waiting(move || deliveries.list()).await
     }
 
-    /// Writes the file of CDI devices anew: services may have changed. What was asked for is done, so a failure is logged
-    /// and no more.
-    async fn refresh_devices(&self) {
-        let Some(devices) = self.devices.clone() else { return };
+    /// Has what follows the services do so: they may have changed. What was asked for is done, so a failure is logged and no
+    /// more.
+    async fn services_changed(&self) {
+        let Some(follow) = self.follower.clone() else { return };
         let lock = self.lock.clone();
-        match tokio::task::spawn_blocking(move || devices.refresh(&lock)).await {
+        match tokio::task::spawn_blocking(move || follow(&lock)).await {
             Ok(Ok(())) => {}
             Ok(Err(failure)) => error!("{failure}"),
             Err(_) => error!("{}", lost_thread()),

@@ -150,7 +150,7 @@ fn shape(secret: &SecretInfo) -> Value {
 }
 
 /// Tells the log and those who watch what was done, and by whom.
-fn note(api: &Api, action: &'static str, peer: crate::sys::linux::peer::Peer, secret: &SecretInfo) {
+fn note(api: &Api, action: &'static str, peer: crate::sys::here::peer::Peer, secret: &SecretInfo) {
     api.note(Kind::Secret, action, peer, secret.id.as_str(), secret.name.as_str());
 }
 

@@ -325,8 +325,8 @@ fn container((delivery, weaknesses): &(Delivery, Vec<Weakness>)) -> Value {
 }
 
 /// Who watches may use the device.
-async fn note(api: &Api, action: &'static str, peer: crate::sys::linux::peer::Peer, service: &Service) {
-    api.refresh_devices().await;
+async fn note(api: &Api, action: &'static str, peer: crate::sys::here::peer::Peer, service: &Service) {
+    api.services_changed().await;
     api.note(Kind::Service, action, peer, service.id.as_str(), service.name.as_str());
 }
 

@@ -11,7 +11,8 @@ use super::error::ApiError;
 use super::{Api, lost_thread};
 use crate::agent::delivery::Protection;
 use crate::agent::hardening::Hardened;
-use crate::agent::rootkey::{KeyFiles, octal_mode};
+use crate::agent::rootkey::KeyFiles;
+use crate::sys::here::file::owner_and_mode;
 
 /// What a start finds out once.
 #[derive(Debug, Clone, Serialize)]
@@ -44,8 +45,8 @@ pub struct Socket {
 impl Socket {
     /// The socket `name` of `run_dir`, which has just been made.
     pub fn as_made(run_dir: &Path, name: &'static str) -> Self {
-        let found = std::fs::symlink_metadata(run_dir.join(name));
-        Self { name, mode: found.map(|found| octal_mode(&found)).unwrap_or_default() }
+        let found = owner_and_mode(&run_dir.join(name));
+        Self { name, mode: found.map(|(_, mode)| mode).unwrap_or_default() }
     }
 }
 

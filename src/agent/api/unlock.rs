@@ -37,7 +37,7 @@ pub(super) async fn unlock(api: &Api, call: Call) -> Result<Answer, ApiError> {
     })
     .await?;
     tracing::info!(uid = peer.uid, pid = peer.pid, "unlock: {unlocked:?}");
-    api.refresh_devices().await;
+    api.services_changed().await;
     let state = match unlocked {
         Unlocked::Opened => "opened",
         Unlocked::Confirmed => "confirmed",

@@ -62,9 +62,9 @@ pub fn describe() -> Answer {
         "aarch64" => "arm64",
         other => other,
     };
-    let kernel = std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
+    let kernel = crate::sys::here::process::kernel_release();
     let details = json!({
-        "ApiVersion": newest, "MinAPIVersion": oldest, "Os": "linux", "Arch": arch, "KernelVersion": kernel.trim(),
+        "ApiVersion": newest, "MinAPIVersion": oldest, "Os": std::env::consts::OS, "Arch": arch, "KernelVersion": kernel,
         "GitCommit": "", "GoVersion": "", "BuildTime": "", "Experimental": "false",
     });
     Answer::json(
@@ -72,8 +72,8 @@ pub fn describe() -> Answer {
         &json!({
             "Platform": {"Name": "runsecrets"},
             "Components": [{"Name": "runsecrets-agent", "Version": ours, "Details": details}],
-            "Version": ours, "ApiVersion": newest, "MinAPIVersion": oldest, "Os": "linux", "Arch": arch,
-            "KernelVersion": kernel.trim(), "GitCommit": "", "GoVersion": "", "BuildTime": "",
+            "Version": ours, "ApiVersion": newest, "MinAPIVersion": oldest, "Os": std::env::consts::OS, "Arch": arch,
+            "KernelVersion": kernel, "GitCommit": "", "GoVersion": "", "BuildTime": "",
         }),
     )
 }

@@ -12,13 +12,12 @@ use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 pub(super) use self::secret::{Prune, SecretCommand, SecretCreate, SecretHistory, SecretRollback, SecretUpdate};
 pub(super) use self::service::{ServiceCommand, ServiceCreate, ServicePs, ServiceRm, ServiceUpdate};
 use super::error::CliError;
-use crate::model::{HOOK, Labels, ModelError, RUN_DIR};
-use crate::sys::linux::process::user_id;
+use super::reach;
+use crate::model::{HOOK, Labels, ModelError};
+use crate::sys::here::process::user_id;
 
 /// The directory of programs that `notifier` runs.
 const NOTIFY_DIR: &str = "/etc/runsecrets/notify.d";
-/// The environment variable that moves the run directory.
-const RUN_DIR_VARIABLE: &str = "RUNSECRETS_RUN_DIR";
 
 /// What stands on the command line.
 #[derive(Debug, Parser)]
@@ -313,13 +312,7 @@ pub fn definition(verbs: &[Verb]) -> clap::Command {
 
 /// The agent's socket.
 pub(super) fn socket(place: &Place) -> Result<PathBuf, CliError> {
-    if let Some(host) = &place.host {
-        let path = host.to_str().and_then(|host| host.strip_prefix("unix://")).filter(|path| path.starts_with('/'));
-        return path.map(PathBuf::from).ok_or(CliError::Host);
-    }
-    let from_environment = || std::env::var_os(RUN_DIR_VARIABLE).filter(|dir| !dir.is_empty()).map(PathBuf::from);
-    let run_dir = place.run_dir.clone().or_else(from_environment).unwrap_or_else(|| PathBuf::from(RUN_DIR));
-    Ok(run_dir.join("agent.sock"))
+    reach::address(place.run_dir.as_deref(), place.host.as_deref())
 }
 
 #[cfg(test)]

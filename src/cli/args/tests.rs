@@ -49,7 +49,9 @@ fn bad_flags_are_refused_in_dockers_words() {
     assert!(words("service|create|--name|s|--secret|target=b").contains("source is required"));
 }
 
+#[cfg(target_os = "linux")]
 #[test]
+#[cfg(target_os = "linux")]
 fn the_host_must_be_a_unix_socket() {
     let place = |host: &str| Place { run_dir: None, host: Some(host.into()) };
     assert_eq!(socket(&place("unix:///a/b.sock")).unwrap(), PathBuf::from("/a/b.sock"));

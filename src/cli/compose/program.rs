@@ -1,12 +1,12 @@
 //! The program that runs the adjusted file: found, asked for its version, and become. It is told paths and names only.
 
 use std::ffi::OsString;
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use super::adjust::Claim;
 use super::error::ComposeError;
+use crate::sys::here::process::become_program;
 
 /// A program that reads compose files.
 pub(super) struct Program {
@@ -70,7 +70,7 @@ impl Program {
             command.arg("--env-file").arg(env_file);
         }
         command.arg("-f").arg(file).args(["-p", project, "up"]).args(arguments);
-        ComposeError::Program { program: self.path.display().to_string(), cause: command.exec() }
+        ComposeError::Program { program: self.path.display().to_string(), cause: become_program(command) }
     }
 }
 

@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use super::arguments;
@@ -10,6 +9,7 @@ use super::environment::Environment;
 use super::error::ComposeError;
 use super::yaml::{self, MAX_FILE, Node};
 use crate::cli::error::CliError;
+use crate::sys::here::file::permission_bits;
 
 /// The usual names, in the order in which they are preferred.
 const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
@@ -47,7 +47,7 @@ impl Project {
         let absolute = std::path::absolute(&file).map_err(failed("open"))?;
         let directory = absolute.parent().unwrap_or(Path::new("/")).to_owned();
         let mut opened = File::open(&file).map_err(failed("open"))?;
-        let mode = opened.metadata().map_err(failed("open"))?.permissions().mode() & 0o777;
+        let mode = permission_bits(&opened.metadata().map_err(failed("open"))?);
         let mut text = String::new();
         let limit = u64::try_from(MAX_FILE + 1).unwrap_or(u64::MAX);
         opened.by_ref().take(limit).read_to_string(&mut text).map_err(failed("read"))?;

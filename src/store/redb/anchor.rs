@@ -3,10 +3,10 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
-use super::{Revision, StoreError, private_file, sync_dir};
+use super::{Revision, StoreError, sync_dir};
+use crate::sys::here::file::{open_private, write_all_at};
 
 const ANCHOR_FILE: &str = "store.revision";
 /// Digits of a number: always the same, so that it is overwritten where it stands, within one sector.
@@ -36,7 +36,7 @@ impl Anchor {
             let path = path.clone();
             move |cause| StoreError::Io { doing, path, cause }
         };
-        let mut file = private_file(&path).map_err(failed("open"))?;
+        let mut file = open_private(&path).map_err(failed("open"))?;
         let mut text = String::new();
         let read = (&mut file).take(64).read_to_string(&mut text);
         read.map_err(failed("read"))?;
@@ -79,7 +79,7 @@ impl Anchor {
     pub(super) fn acknowledge(&mut self, number: u64) -> Result<(), StoreError> {
         let failed = |cause| StoreError::Io { doing: "write", path: self.path.clone(), cause };
         let text = format!("{number:0WIDTH$}\n");
-        self.file.write_all_at(text.as_bytes(), 0).map_err(failed)?;
+        write_all_at(&self.file, text.as_bytes(), 0).map_err(failed)?;
         self.file.sync_data().map_err(failed)?;
         if !matches!(self.says, Says::Commit(_)) {
             // The first time, the name must survive too.

@@ -1,7 +1,6 @@
 //! The redb file itself: one table of records, one of numbers. It knows neither the anchor nor the erasing.
 
 use std::io;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 use ::redb::backends::InMemoryBackend;
@@ -10,7 +9,7 @@ use ::redb::{
 };
 
 use super::super::{Batch, Change, Condition, Key, Revision, StoreError, Stored, Visit};
-use super::private_file;
+use crate::sys::here::file::open_private;
 
 /// Key to `revision (8) | record`.
 const RECORDS: TableDefinition<'_, &[u8], &[u8]> = TableDefinition::new("records");
@@ -32,7 +31,7 @@ pub(super) struct Db {
 impl Db {
     /// Makes an empty file with revision 0.
     pub(super) fn create(path: &Path) -> Result<Self, StoreError> {
-        private_file(path).map_err(|cause| StoreError::Io { doing: "make", path: path.to_owned(), cause })?;
+        open_private(path).map_err(|cause| StoreError::Io { doing: "make", path: path.to_owned(), cause })?;
         let db = Builder::new().set_cache_size(CACHE).create(path).map_err(|error| opening(path, error))?;
         let new = Self { path: path.to_owned(), file: identity(path)?, writable: true, db };
         new.apply(&Batch::default(), Revision(0))?;
@@ -198,9 +197,8 @@ impl Db {
 }
 
 fn identity(path: &Path) -> Result<(u64, u64), StoreError> {
-    let found = std::fs::symlink_metadata(path);
-    let found = found.map_err(|cause| StoreError::Io { doing: "look at", path: path.to_owned(), cause })?;
-    Ok((found.dev(), found.ino()))
+    let absent = || StoreError::Io { doing: "look at", path: path.to_owned(), cause: io::ErrorKind::NotFound.into() };
+    crate::sys::here::file::identity(path).ok_or_else(absent)
 }
 
 fn joined(revision: Revision, record: &[u8]) -> Vec<u8> {

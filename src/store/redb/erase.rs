@@ -5,13 +5,13 @@
 
 use std::fs::{self, File};
 use std::io;
-use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 
 use crate::failpoint::{Point, reach};
 
 use super::db::Db;
-use super::{Batch, Revision, STORE_FILE, StoreError, private_file, sync_dir};
+use super::{Batch, Revision, STORE_FILE, StoreError, sync_dir};
+use crate::sys::here::file::{identity, open_private, read_at, write_all_at};
 
 const NEW_FILE: &str = "store.redb.new";
 const OLD_FILE: &str = "store.redb.old";
@@ -26,9 +26,9 @@ pub(super) fn create(dir: &Path, path: &Path) -> Result<(), StoreError> {
     sync_dir(dir)
 }
 
-/// Writes the records of `old` with the changes of `batch` to a fresh file and gives it the store's name. The old file is
-/// then `store.redb.old`, for [`finish`] once the directory is synced. After an error the store is as it was.
-pub(super) fn rewrite(dir: &Path, old: &Db, batch: &Batch, revision: Revision) -> Result<Db, StoreError> {
+/// Writes the records of `old` with the changes of `batch` to a fresh file, for [`rename_new`]. After an error the store is as
+/// it was.
+pub(super) fn write_new(dir: &Path, old: &Db, batch: &Batch, revision: Revision) -> Result<Db, StoreError> {
     let (new_path, old_path, path) = (dir.join(NEW_FILE), dir.join(OLD_FILE), dir.join(STORE_FILE));
     wipe(&new_path)?;
     let written = Db::create(&new_path).and_then(|new| {
@@ -39,17 +39,34 @@ pub(super) fn rewrite(dir: &Path, old: &Db, batch: &Batch, revision: Revision) -
         reach(Point::EraseLinked);
         Ok(new)
     });
-    let renamed = written.and_then(|new| {
-        rename(&new_path, &path)?;
-        reach(Point::EraseRenamed);
-        Ok(new.renamed(&path))
-    });
-    if renamed.is_err() {
-        // That error is the one to tell; what is left is swept up at the next erasing or open.
-        let _ = remove(&old_path);
-        let _ = wipe(&new_path);
+    if written.is_err() {
+        sweep(dir);
     }
-    renamed
+    written
+}
+
+/// Gives the fresh file the store's name. The old file is then `store.redb.old`, for [`finish`] once the directory is synced.
+/// After an error the store is as it was.
+pub(super) fn rename_new(dir: &Path, new: Db) -> Result<Db, StoreError> {
+    let path = dir.join(STORE_FILE);
+    match rename(&dir.join(NEW_FILE), &path) {
+        Ok(()) => {
+            reach(Point::EraseRenamed);
+            Ok(new.renamed(&path))
+        }
+        Err(error) => {
+            drop(new);
+            sweep(dir);
+            Err(error)
+        }
+    }
+}
+
+/// Removes what an erasing that failed has made: its error is the one to tell, and what is left is swept up at the next
+/// erasing or open.
+fn sweep(dir: &Path) {
+    let _ = remove(&dir.join(OLD_FILE));
+    let _ = wipe(&dir.join(NEW_FILE));
 }
 
 /// Overwrites and removes what an erasing left behind.
@@ -64,9 +81,7 @@ pub(super) fn finish(dir: &Path) -> Result<(), StoreError> {
 }
 
 fn same_file(one: &Path, other: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    let id = |path: &Path| fs::symlink_metadata(path).map(|data| (data.dev(), data.ino())).ok();
-    id(one).is_some_and(|one| id(other) == Some(one))
+    identity(one).is_some_and(|one| identity(other) == Some(one))
 }
 
 /// Overwrites a file with zeros, syncs it and unlinks it; a file that is not there is wiped already.
@@ -74,7 +89,7 @@ fn wipe(path: &Path) -> Result<(), StoreError> {
     if fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(());
     }
-    private_file(path).and_then(overwrite).map_err(failed("overwrite", path))?;
+    open_private(path).and_then(overwrite).map_err(failed("overwrite", path))?;
     reach(Point::EraseOverwritten);
     remove(path)
 }
@@ -84,12 +99,12 @@ fn overwrite(file: File) -> io::Result<()> {
     let (zeros, mut chunk) = ([0; CHUNK], [0; CHUNK]);
     let mut at = 0;
     loop {
-        let count = file.read_at(&mut chunk, at)?;
+        let count = read_at(&file, &mut chunk, at)?;
         if count == 0 {
             return file.sync_data();
         }
         if chunk[..count] != zeros[..count] {
-            file.write_all_at(&zeros[..count], at)?;
+            write_all_at(&file, &zeros[..count], at)?;
         }
         at += count as u64;
     }

@@ -16,8 +16,7 @@ mod anchor;
 mod db;
 mod erase;
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError, RwLock};
 
@@ -27,6 +26,7 @@ use crate::failpoint::{Point, reach};
 
 use super::watch::Watchers;
 use super::{Batch, Change, Key, Revision, Store, StoreError, Stored, Visit, Watch};
+use crate::sys::here::file;
 
 const LOCK_FILE: &str = "store.lock";
 const STORE_FILE: &str = "store.redb";
@@ -125,9 +125,13 @@ impl RedbStore {
 
     fn write(&self, batch: &Batch, next: Revision) -> Result<(), StoreError> {
         if batch.changes.iter().any(|change| matches!(change, Change::Erase(_))) {
-            // Readers go on with the old file meanwhile; it stays locked until the new one has its name.
-            let new = self.read(|old| erase::rewrite(&self.dir, old, batch, next))?;
-            *self.db.write().unwrap_or_else(PoisonError::into_inner) = Some(new);
+            // Readers go on with the old file while the new one is written.
+            let new = self.read(|old| erase::write_new(&self.dir, old, batch, next))?;
+            let mut db = self.db.write().unwrap_or_else(PoisonError::into_inner);
+            // Closed first: Windows gives no file the name of one that is open. After an error it is opened again.
+            *db = None;
+            *db = Some(erase::rename_new(&self.dir, new)?);
+            drop(db);
             // The new name must be durable before the old file is overwritten: a crash could bring the old name back.
             let synced = sync_dir(&self.dir).inspect(|()| reach(Point::EraseSynced));
             return synced.and_then(|()| erase::finish(&self.dir)).map_err(|error| self.uncertain(&error));
@@ -175,12 +179,12 @@ impl Store for RedbStore {
 fn private_dir(dir: &Path) -> Result<(), StoreError> {
     let failed = |doing| move |cause| StoreError::Io { doing, path: dir.to_owned(), cause };
     if !dir.exists() {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed("make the directory"))?;
+        file::make_private_dir(dir).map_err(failed("make the directory"))?;
     }
-    let data = fs::metadata(dir).map_err(failed("look at the directory"))?;
-    let (mode, uid) = (data.mode() & 0o7777, data.uid());
-    let own = uid == nix::unistd::geteuid().as_raw() && mode & 0o077 == 0;
-    if own { Ok(()) } else { Err(StoreError::Exposed { path: dir.to_owned(), mode, uid }) }
+    match file::exposure(dir).map_err(failed("look at the directory"))? {
+        None => Ok(()),
+        Some(found) => Err(StoreError::Exposed { path: dir.to_owned(), found }),
+    }
 }
 
 fn lock(dir: &Path) -> Result<File, StoreError> {
@@ -189,7 +193,7 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
         let path = path.clone();
         move |cause| StoreError::Io { doing, path, cause }
     };
-    let file = private_file(&path).map_err(failed("open"))?;
+    let file = file::open_private(&path).map_err(failed("open"))?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => Err(StoreError::InUse(dir.to_owned())),
@@ -197,20 +201,7 @@ fn lock(dir: &Path) -> Result<File, StoreError> {
     }
 }
 
-/// Opens a file of ours for reading and writing, made with 0600 when it is not there; never through a symbolic link.
-fn private_file(path: &Path) -> std::io::Result<File> {
-    OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(path)
-}
-
 /// Makes the names in `dir` survive a crash.
 fn sync_dir(dir: &Path) -> Result<(), StoreError> {
-    let failed = |cause| StoreError::Io { doing: "sync the directory", path: dir.to_owned(), cause };
-    File::open(dir).and_then(|dir| dir.sync_all()).map_err(failed)
+    file::sync_dir(dir).map_err(|cause| StoreError::Io { doing: "sync the directory", path: dir.to_owned(), cause })
 }

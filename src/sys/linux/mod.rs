@@ -3,9 +3,10 @@
 pub mod clock;
 pub mod entry;
 pub mod fds;
-pub mod locked;
+pub mod file;
 pub mod mount;
 pub mod owner;
+pub mod pages;
 pub mod path;
 pub mod peer;
 pub mod pidfd;

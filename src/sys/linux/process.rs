@@ -84,6 +84,16 @@ pub fn user_id(text: &str) -> io::Result<Option<u32>> {
     }
 }
 
+/// The kernel's release, as `uname -r` says it; empty where it cannot be read.
+pub fn kernel_release() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default().trim().to_owned()
+}
+
+/// Becomes the program of `command`; returns only what kept it from that.
+pub fn become_program(mut command: std::process::Command) -> io::Error {
+    std::os::unix::process::CommandExt::exec(&mut command)
+}
+
 /// Makes the calling thread this user's, without privileges, for good; the others stay what they are. The kernel notes
 /// who connects to a socket thread by thread: for tests that are several users.
 ///

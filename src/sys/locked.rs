@@ -8,6 +8,8 @@ use std::time::{Duration, Instant};
 
 use zeroize::Zeroize;
 
+use super::here;
+
 /// Bytes in a small slot: keys, tokens, wrapped keys.
 pub const SMALL: usize = 512;
 /// Bytes in a large slot: the largest value (511,999) and a tag of 16 fit.
@@ -31,10 +33,7 @@ impl Shape {
     pub const AGENT: Shape = Shape { small: 512, large: 8 };
 }
 
-/// A mapping that is locked in RAM (as far as [`Arena::is_locked`] says), left out of core dumps, and wiped in a forked
-/// child.
-///
-/// Source: mlock(2), madvise(2) MADV_DONTDUMP, MADV_WIPEONFORK.
+/// A mapping of [`here::pages`]: locked in RAM as far as [`Arena::is_locked`] says, and left out of dumps.
 #[derive(Debug)]
 pub struct Arena {
     base: NonNull<u8>,
@@ -70,7 +69,7 @@ impl Arena {
         Ok(ARENA.get_or_init(|| arena))
     }
 
-    /// Whether the pages are locked: false where RLIMIT_MEMLOCK forbids it.
+    /// Whether the pages are locked: false where the system's limits forbid it.
     pub fn is_locked(&self) -> bool {
         self.locked
     }
@@ -104,29 +103,7 @@ impl Arena {
 
     fn map(shape: Shape) -> io::Result<Arena> {
         let size = shape.small * SMALL + shape.large * LARGE;
-        // SAFETY: an anonymous private mapping at an address of the kernel's choice touches no memory of ours.
-        let base = unsafe {
-            libc::mmap(
-                std::ptr::null_mut(),
-                size,
-                libc::PROT_READ | libc::PROT_WRITE,
-                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
-                -1,
-                0,
-            )
-        };
-        if base == libc::MAP_FAILED {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: the range is the mapping just made; mlock changes no contents.
-        let locked = unsafe { libc::mlock(base, size) } == 0;
-        for advice in [libc::MADV_DONTDUMP, libc::MADV_WIPEONFORK] {
-            // SAFETY: the range is the mapping just made, private and anonymous, as both advices ask.
-            if unsafe { libc::madvise(base, size, advice) } != 0 {
-                return Err(io::Error::last_os_error());
-            }
-        }
-        let base = NonNull::new(base.cast::<u8>()).ok_or_else(io::Error::last_os_error)?;
+        let (base, locked) = here::pages::map(size)?;
         let small = (0..shape.small).map(|n| n * SMALL).collect();
         let large = (0..shape.large).map(|n| shape.small * SMALL + n * LARGE).collect();
         Ok(Arena { base, shape, locked, free: Mutex::new(Free { small, large }), returned: Condvar::new() })

@@ -53,7 +53,7 @@ fn state_and_run_directory_differ() {
 
 #[test]
 fn the_shipped_example_names_every_key_and_states_the_defaults() {
-    let shipped = include_str!("../../packaging/config.toml");
+    let shipped = include_str!("../../../packaging/config.toml");
     let given = Config::parse(Path::new("packaging/config.toml"), shipped).unwrap();
     assert_eq!(format!("{given:?}"), format!("{:?}", Config::default()));
     let all: String = shipped

@@ -1,0 +1,156 @@
+//! Who holds what, on disk beside the values and without one: a new agent tells the living from the dead by it.
+
+use std::collections::HashMap;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::Path;
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::deliver::windows::{FillPlace, Layer, LayerRecord, Layout, Plan, PlannedFile, Seams, WindowsError};
+use crate::sys::sddl::PRIVATE_FILE;
+use crate::sys::windows::acl;
+use crate::sys::windows::{boot, lifetime};
+
+use super::{Delivery, DeliveryError, Scope, key};
+
+/// The record's name in the container's directory.
+const RECORD: &str = "record.json";
+/// The file beside the directory of containers that says which change is under way.
+const ANNOUNCEMENT: &str = "change.json";
+/// The most bytes of either.
+const MAX_RECORD: u64 = 4 * 1024 * 1024;
+/// How a bundle is known to be there still: engines remove it with the container.
+const CONFIG: &str = "config.json";
+
+/// A process, by a name that no other ever has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Process {
+    pub(super) pid: u32,
+    pub(super) started: u64,
+}
+
+/// One container's delivery.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Record {
+    pub(super) delivery: Delivery,
+    pub(super) layout: Layout,
+    pub(super) files: Vec<PlannedFile>,
+    /// Where the links are, if there are any.
+    pub(super) layer: Option<Layer>,
+    pub(super) links: LayerRecord,
+    /// The container's first process, once it is known.
+    pub(super) process: Option<Process>,
+}
+
+impl Record {
+    pub(super) fn new(
+        delivery: Delivery,
+        plan: &Plan,
+        layer: Option<Layer>,
+        links: LayerRecord,
+        process: Option<Process>,
+    ) -> Self {
+        Self { delivery, layout: plan.layout, files: plan.files.clone(), layer, links, process }
+    }
+
+    /// Whether the container may still be using its secrets: its process runs or, where none is known, its bundle is there.
+    pub(super) fn lives(&self) -> bool {
+        match self.process {
+            Some(Process { pid, started }) => lifetime::started(pid).is_ok_and(|found| found == started),
+            None => self.delivery.bundle.join(CONFIG).exists(),
+        }
+    }
+
+    pub(super) fn is_of_bundle(&self, bundle: &Path) -> bool {
+        let plain = |path: &Path| path.to_string_lossy().replace('/', "\\").trim_end_matches('\\').to_lowercase();
+        plain(&self.delivery.bundle) == plain(bundle)
+    }
+
+    /// Writes or replaces the record: whole or not at all.
+    pub(super) fn write(&self, place: &FillPlace) -> Result<(), DeliveryError> {
+        replace(&place.directory().join(RECORD), self)
+    }
+}
+
+/// Writes down which change is about to be made.
+pub(super) fn announce(containers: &Path, scope: &Scope) -> Result<(), DeliveryError> {
+    replace(&containers.with_file_name(ANNOUNCEMENT), scope)
+}
+
+/// The change that was announced and not finished.
+pub(super) fn announced(containers: &Path) -> Option<Scope> {
+    read(&containers.with_file_name(ANNOUNCEMENT)).ok()
+}
+
+/// The change that was announced is done.
+pub(super) fn forget_announcement(containers: &Path) {
+    let path = containers.with_file_name(ANNOUNCEMENT);
+    if let Err(error) = fs::remove_file(&path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        tracing::error!(%error, "cannot remove '{}'", path.display());
+    }
+}
+
+fn replace(path: &Path, what: &impl Serialize) -> Result<(), DeliveryError> {
+    let fresh = path.with_extension("new");
+    let write = || {
+        match fs::remove_file(&fresh) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let mut file = acl::create_file(&fresh, PRIVATE_FILE)?;
+        file.write_all(&serde_json::to_vec(what).map_err(io::Error::other)?)?;
+        file.sync_all()?;
+        drop(file);
+        fs::rename(&fresh, path)
+    };
+    write().map_err(|cause| DeliveryError::Record { path: path.to_owned(), cause })
+}
+
+/// Makes the directory of containers, or refuses one that is open to others.
+pub(super) fn private_directory(seams: &Seams, path: &Path) -> Result<(), DeliveryError> {
+    match seams.acl.make_directory(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => {
+            return Err(DeliveryError::Record { path: path.to_owned(), cause });
+        }
+        _ => {}
+    }
+    let found = path.symlink_metadata().map_err(|cause| DeliveryError::Record { path: path.to_owned(), cause })?;
+    let checked = if found.is_dir() { seams.acl.check(path) } else { Err("it is a link, or no directory".to_owned()) };
+    checked.map_err(|reason| WindowsError::Access { path: path.to_owned(), reason }.into())
+}
+
+/// The records of containers that live, by key. No container outlives Windows.
+pub(super) fn living(containers: &Path) -> HashMap<String, Record> {
+    let restarted = boot::is_first_since(&containers.to_string_lossy()).unwrap_or_else(|error| {
+        tracing::warn!(%error, "cannot tell whether Windows was restarted; all containers are taken for ended");
+        true
+    });
+    if restarted {
+        return HashMap::new();
+    }
+    let entries = fs::read_dir(containers).into_iter().flatten().flatten();
+    let records = entries.filter_map(|entry| {
+        let record: Record = read(&entry.path().join(RECORD)).ok()?;
+        // A record that was moved is none.
+        let in_place = entry.file_name().to_str() == Some(record.delivery.id.as_str());
+        (in_place && record.lives()).then(|| (key(&record.delivery.id), record))
+    });
+    records.collect()
+}
+
+/// The record of a container's directory, whether it lives or not: what has to be removed beside the directory.
+pub(super) fn read_in(directory: &Path) -> Option<Record> {
+    read(&directory.join(RECORD)).ok()
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(MAX_RECORD).read_to_end(&mut bytes)?;
+    serde_json::from_slice(&bytes).map_err(io::Error::other)
+}

@@ -1,0 +1,204 @@
+//! Delivery on Windows: who holds what now. Values stand in files of the container's directory, which only SYSTEM and
+//! administrators may read, until the container has stopped. One exchange, change or removal at a time.
+//!
+//! | file | what |
+//! |---|---|
+//! | `exchange` | a request of a hook's or the wrapper's, from claim to answer |
+//! | `ledger` | who holds what, on disk without values, so that a new agent knows the living from the dead |
+//! | `live` | changes to containers that run |
+//! | `watch` | containers that have ended, and what could not be removed at once |
+//! | `error` | refusals, in words for the operator |
+
+mod absent;
+mod error;
+mod exchange;
+mod ledger;
+mod live;
+#[path = "../../delivery/selectors.rs"]
+mod selectors;
+mod watch;
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::Notify;
+
+use super::autolock::Autolock;
+use super::clock;
+use super::config::Bitlocker;
+use super::events::{Events, Kind};
+use crate::deliver::windows::{Demand, Seams, folded};
+use crate::model::{ContainerId, Id, SecretName, ServiceName, Signal, Target, Timestamp, Until, escaped};
+
+pub use crate::deliver::windows::Protection;
+pub use absent::{Commanded, Ended, Healthy, Weakness};
+pub use error::DeliveryError;
+use ledger::Record;
+pub use live::{Announced, Outcome, Scope};
+pub use selectors::{PatternError, check as check_selectors};
+
+/// The directory below the agent's own that has a directory for each container.
+const CONTAINERS: &str = "containers";
+
+/// One container and what it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The container.
+    pub id: ContainerId,
+    /// Its service.
+    pub service: ServiceName,
+    /// Its service's id.
+    pub service_id: Id,
+    /// The number of its first process; 0 where it is not known.
+    pub pid: i32,
+    /// Since when it holds them.
+    pub since: Timestamp,
+    /// What it holds.
+    pub secrets: Vec<Delivered>,
+    /// What it held until something came to pass: nothing does.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<Ended>,
+    /// How the values are kept from a disk.
+    pub protection: Protection,
+    /// Its bundle.
+    pub bundle: PathBuf,
+    /// The user whose container it is: always 0, the administrators'.
+    #[serde(default)]
+    pub uid: u32,
+    /// How it was told of the last change: never, there are no signals.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notified: Option<Notified>,
+    /// The command that was run for it then: none is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commanded: Option<Commanded>,
+}
+
+/// How a container was told that its secrets have changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notified {
+    /// By which signal.
+    pub signal: Signal,
+    /// When.
+    pub at: Timestamp,
+    /// Why it could not be told.
+    pub failure: Option<String>,
+}
+
+/// One secret in a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {
+    /// The secret.
+    pub id: Id,
+    /// Its name.
+    pub name: SecretName,
+    /// Which version of its value.
+    pub version: u64,
+    /// Where it stands.
+    pub target: Target,
+    /// Since when this version does.
+    pub since: Timestamp,
+    /// What takes it away: nothing but its container's end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Until>,
+}
+
+/// The containers that hold secrets.
+pub struct Deliveries {
+    lock: Arc<Autolock>,
+    events: Arc<Events>,
+    seams: Seams,
+    containers: PathBuf,
+    demand: Demand,
+    /// By the folded id: NTFS has one directory for two ids that differ in case.
+    held: Mutex<HashMap<String, Record>>,
+    /// Whoever delivers, changes or removes.
+    turn: Mutex<Turn>,
+    /// There is a command to be run: never.
+    pub commands: Notify,
+}
+
+/// What whoever has the turn knows.
+#[derive(Debug, Default)]
+struct Turn {
+    /// Nothing is delivered any more: the service stops.
+    stopping: bool,
+    /// Directories whose removal has failed and been told of.
+    left: HashSet<String>,
+}
+
+impl Deliveries {
+    /// Removes what an earlier agent has left below `run_dir` of containers that live no more, takes the others up, and is
+    /// ready; called before a pipe opens.
+    ///
+    /// # Errors
+    /// See [`DeliveryError`].
+    pub fn new(
+        lock: Arc<Autolock>,
+        events: Arc<Events>,
+        run_dir: &Path,
+        bitlocker: Bitlocker,
+    ) -> Result<Arc<Self>, DeliveryError> {
+        let (seams, containers) = (Seams::win32(), run_dir.join(CONTAINERS));
+        let demand = match bitlocker {
+            Bitlocker::Require => Demand::Require,
+            Bitlocker::Warn => Demand::Warn,
+        };
+        ledger::private_directory(&seams, &containers)?;
+        let (held, turn) = (Mutex::new(ledger::living(&containers)), Mutex::default());
+        let deliveries =
+            Arc::new(Self { lock, events, seams, containers, demand, held, turn, commands: Notify::new() });
+        deliveries.sweep();
+        for record in deliveries.held().values() {
+            tracing::info!(container = %record.delivery.id, service = %record.delivery.service, "taken over from an earlier agent");
+        }
+        deliveries.start_watch()?;
+        Ok(deliveries)
+    }
+
+    /// How values are kept from a disk: the state of the volume now. Takes some seconds where nobody answers.
+    pub fn protection(&self) -> Protection {
+        self.seams.volume.state_of(&self.containers).protection()
+    }
+
+    /// There are no mounts to clone.
+    pub fn clones_detached(&self) -> bool {
+        false
+    }
+
+    /// The containers that hold secrets now, by id.
+    pub fn list(&self) -> Vec<Delivery> {
+        let mut deliveries: Vec<Delivery> = self.held().values().map(|record| record.delivery.clone()).collect();
+        deliveries.sort_by(|one, other| one.id.cmp(&other.id));
+        deliveries
+    }
+
+    /// Removes everything that was delivered, and delivers nothing any more: the service stops, or the machine does; blocks.
+    pub fn scrub(&self) {
+        let mut turn = self.turn();
+        turn.stopping = true;
+        let all: Vec<String> = self.held().keys().cloned().collect();
+        for key in all {
+            self.remove(&mut turn, &key, "agent stops");
+        }
+    }
+
+    fn held(&self) -> MutexGuard<'_, HashMap<String, Record>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn turn(&self) -> MutexGuard<'_, Turn> {
+        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Says what happened to the container `id`.
+    fn emit(&self, action: &'static str, id: &ContainerId, attributes: &[(&'static str, &str)]) {
+        self.events.emit(clock::now(), Kind::Container, action, id.as_str(), &escaped(id.as_str()), attributes);
+    }
+}
+
+/// The name by which a container is known.
+fn key(id: &ContainerId) -> String {
+    folded(id.as_str())
+}
