@@ -260,6 +260,7 @@ fn place(path: &Path, key: &RootKey) -> Result<(), RootKeyError> {
     sync_parent(path)
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 #[path = "rootkey_tests.rs"]
 mod tests;

@@ -175,6 +175,7 @@ pub(super) fn encoded(text: &str) -> String {
     safe
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 #[path = "client_tests.rs"]
 mod tests;

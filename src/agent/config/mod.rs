@@ -253,5 +253,6 @@ fn optional_absolute_path<'de, D: Deserializer<'de>>(deserializer: D) -> Result<
     absolute_path(deserializer).map(Some)
 }
 
-#[cfg(all(test, target_os = "linux"))]
+#[cfg(test)]
+#[cfg(target_os = "linux")]
 mod tests;
