@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -13,12 +13,12 @@ use crate::sys::sddl::PRIVATE_FILE;
 use crate::sys::windows::acl;
 use crate::sys::windows::{boot, lifetime};
 
-use super::{Delivery, DeliveryError, Scope, key};
+use super::{Announced, Delivery, DeliveryError, Scope, key};
 
 /// The record's name in the container's directory.
 const RECORD: &str = "record.json";
-/// The file beside the directory of containers that says which change is under way.
-const ANNOUNCEMENT: &str = "change.json";
+/// Files beside the directory of containers, `change-N.json`, say which changes are under way.
+const ANNOUNCEMENT: &str = "change-";
 /// The most bytes of either.
 const MAX_RECORD: u64 = 4 * 1024 * 1024;
 /// How a bundle is known to be there still: engines remove it with the container.
@@ -77,23 +77,39 @@ impl Record {
 }
 
 /// Writes down which change is about to be made.
-pub(super) fn announce(containers: &Path, scope: &Scope) -> Result<(), DeliveryError> {
-    replace(&containers.with_file_name(ANNOUNCEMENT), scope)
+pub(super) fn announce(containers: &Path, number: u64, scope: Scope) -> Result<Announced, DeliveryError> {
+    let path = containers.with_file_name(format!("{ANNOUNCEMENT}{number}.json"));
+    replace(&path, &scope)?;
+    Ok(Announced { scope, path })
 }
 
-/// The change that was announced and not finished.
-pub(super) fn announced(containers: &Path) -> Option<Scope> {
-    read(&containers.with_file_name(ANNOUNCEMENT)).ok()
+/// The changes that were announced and not finished.
+pub(super) fn announced(containers: &Path) -> Vec<Announced> {
+    let read = |(_, path): (u64, PathBuf)| Some(Announced { scope: read(&path).ok()?, path });
+    announcements(containers).into_iter().filter_map(read).collect()
+}
+
+/// The number of the next announcement: above those that are there.
+pub(super) fn next_announcement(containers: &Path) -> u64 {
+    announcements(containers).into_iter().map(|(number, _)| number + 1).max().unwrap_or(0)
 }
 
 /// The change that was announced is done.
-pub(super) fn forget_announcement(containers: &Path) {
-    let path = containers.with_file_name(ANNOUNCEMENT);
-    if let Err(error) = fs::remove_file(&path)
+pub(super) fn forget(announced: &Announced) {
+    if let Err(error) = fs::remove_file(&announced.path)
         && error.kind() != io::ErrorKind::NotFound
     {
-        tracing::error!(%error, "cannot remove '{}'", path.display());
+        tracing::error!(%error, "cannot remove '{}'", announced.path.display());
     }
+}
+
+fn announcements(containers: &Path) -> Vec<(u64, PathBuf)> {
+    let numbered = |path: PathBuf| {
+        let name = path.file_name()?.to_str()?;
+        Some((name.strip_prefix(ANNOUNCEMENT)?.strip_suffix(".json")?.parse().ok()?, path))
+    };
+    let entries = containers.parent().and_then(|directory| fs::read_dir(directory).ok());
+    entries.into_iter().flatten().filter_map(|entry| numbered(entry.ok()?.path())).collect()
 }
 
 fn replace(path: &Path, what: &impl Serialize) -> Result<(), DeliveryError> {
