@@ -5,7 +5,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::Key;
-use crate::sys::here::file::{IMMUTABLE, MAKE_PRIVATE};
+use crate::sys::here::file::{MAKE_PRIVATE, may_be_immutable};
 
 /// Why a store could not do what it was asked.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl fmt::Display for StoreError {
                 let advice = match cause.kind() {
                     io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => "; free some space and try again",
                     io::ErrorKind::ReadOnlyFilesystem => "; make its file system writable",
-                    io::ErrorKind::PermissionDenied if cause.raw_os_error() == Some(IMMUTABLE) => {
+                    io::ErrorKind::PermissionDenied if may_be_immutable(cause) => {
                         "; if it is immutable (lsattr), make it changeable with chattr -i"
                     }
                     io::ErrorKind::PermissionDenied => "; run the agent as the user that owns it",

@@ -4,75 +4,18 @@
 
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 use crate::agent::clock;
-use crate::model::{Command, CommandEnd, Service, Timestamp, escaped};
+use crate::model::{CommandEnd, Service, Timestamp, escaped};
 
 use super::held::{Container, Held, Key};
 use super::record::Record;
-use super::{Deliveries, Delivery};
+use super::{CommandState, Commanded, Deliveries, Delivery, Order};
 
 /// After so long a command of which nothing was heard again counts as lost with the program that was to run it: longer than
 /// that gives any command.
 const LOST: Duration = Duration::from_secs(60);
 /// The longest reason that is kept, in characters.
 const MAX_REASON: usize = 256;
-
-/// The last command for a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Commanded {
-    /// What was or is to be run.
-    pub command: Command,
-    /// Since when it is as it is.
-    pub at: Timestamp,
-    /// How it is.
-    pub state: CommandState,
-    /// The secrets have changed again since it was begun: once more, when it has ended.
-    #[serde(default)]
-    again: bool,
-}
-
-/// How far a command is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum CommandState {
-    /// Nobody has asked for it yet.
-    Waiting,
-    /// Somebody has, and is running it; under this number.
-    Running(u64),
-    /// It has ended.
-    Ended(CommandEnd),
-}
-
-impl std::fmt::Display for CommandState {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Waiting => f.write_str("waiting for runsecrets notifier"),
-            Self::Running(_) => f.write_str("running"),
-            Self::Ended(end) => end.fmt(f),
-        }
-    }
-}
-
-/// A command that is to be run now, with all that it may know.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Order {
-    /// By which its end is told.
-    pub number: u64,
-    /// What is run.
-    pub command: Command,
-    /// The container, its service, its first process, its bundle.
-    pub container: String,
-    /// Its service.
-    pub service: String,
-    /// Its first process.
-    pub pid: i32,
-    /// Its bundle.
-    pub bundle: String,
-    /// What it holds: `NAME:VERSION`, with blanks between.
-    pub secrets: String,
-}
 
 impl Container {
     /// Notes that the command of `service` is to be run for this container.

@@ -4,6 +4,7 @@
 //! | file | what |
 //! |---|---|
 //! | `exchange` | a hook connection, from request to record |
+//! | `listed` | what is told of a container, on every platform |
 //! | `command` | what is run on the host after a change, by somebody else |
 //! | `descriptors` | how many containers the agent's descriptors are enough for |
 //! | `environment` | what a service wants in a container's environment, for the wrapper |
@@ -31,6 +32,7 @@ mod exchange;
 mod gone;
 mod held;
 mod identity;
+mod listed;
 mod live;
 mod put;
 mod reaper;
@@ -42,7 +44,7 @@ mod users;
 mod weakness;
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
@@ -50,18 +52,18 @@ use serde::{Deserialize, Serialize};
 
 pub use crate::deliver::linux::Protection;
 use crate::deliver::linux::{Medium, Stage};
-use crate::model::{ContainerId, Id, SecretName, ServiceName, Signal, Target, Timestamp, Until};
+use crate::model::{Id, SecretName, Target, Timestamp, Until};
 use crate::sys::linux::clock::since_boot;
 use crate::sys::linux::pidfd::MountNamespace;
 
 use super::autolock::Autolock;
 use super::docker::Docker;
 use super::events::Events;
-pub use command::{CommandState, Commanded, Order};
 use descriptors::Descriptors;
 pub use error::DeliveryError;
 use gone::Lingering;
 use held::{Held, Key};
+pub use listed::{CommandState, Commanded, Delivery, Ended, Notified, Order};
 pub use live::Outcome;
 use reaper::Reaper;
 use record::Records;
@@ -76,51 +78,6 @@ pub use weakness::Weakness;
 
 /// The directory in the run directory in which mounts are staged on older kernels; always empty.
 const STAGE_DIR: &str = "stage";
-
-/// One container and what it holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Delivery {
-    /// The container.
-    pub id: ContainerId,
-    /// Its service.
-    pub service: ServiceName,
-    /// Its service's id.
-    pub service_id: Id,
-    /// The number of its first process.
-    pub pid: i32,
-    /// Since when it holds them.
-    pub since: Timestamp,
-    /// What it holds.
-    pub secrets: Vec<Delivered>,
-    /// What it held until something came to pass, and is granted still.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ended: Vec<Ended>,
-    /// How the values are kept from a disk.
-    pub protection: Protection,
-    /// Its bundle.
-    pub bundle: PathBuf,
-    /// The user whose container it is, as the agent counts.
-    #[serde(default)]
-    pub uid: u32,
-    /// How it was told of the last change, if its service asks for that.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub notified: Option<Notified>,
-    /// The command that was run for it then, if its service asks for that.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub commanded: Option<Commanded>,
-}
-
-/// How a container was told that its secrets have changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notified {
-    /// By which signal to its first process.
-    pub signal: Signal,
-    /// When.
-    pub at: Timestamp,
-    /// Why it could not be told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub failure: Option<String>,
-}
 
 /// One secret in a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -141,23 +98,6 @@ pub struct Delivered {
     /// Since when there has been a version of it, by the clock that nobody sets: time since the machine started.
     #[serde(default = "since_boot")]
     pub there_since: Duration,
-}
-
-/// A secret that is in a container no more, because what it was to stay until has come to pass.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ended {
-    /// The secret.
-    pub id: Id,
-    /// Its name.
-    pub name: SecretName,
-    /// Which version of its value was there last.
-    pub version: u64,
-    /// Where it stood.
-    pub target: Target,
-    /// What has come to pass.
-    pub until: Until,
-    /// When.
-    pub at: Timestamp,
 }
 
 /// What of the configuration concerns delivery.

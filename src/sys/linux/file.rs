@@ -11,9 +11,6 @@ use super::process::effective_uid;
 /// What makes a directory its owner's alone, in words for an administrator.
 pub const MAKE_PRIVATE: &str = "chown and chmod 0700";
 
-/// What the system says of a file that is not to be changed by anybody: chattr(1).
-pub const IMMUTABLE: i32 = libc::EPERM;
-
 /// Opens a file of ours for reading and writing, made with 0600 when it is not there; never through a symbolic link.
 ///
 /// # Errors
@@ -61,6 +58,11 @@ pub fn sync_dir(path: &Path) -> io::Result<()> {
 /// What two names of one file have in common, and nothing else; none where there is none.
 pub fn identity(path: &Path) -> Option<(u64, u64)> {
     std::fs::symlink_metadata(path).map(|data| (data.dev(), data.ino())).ok()
+}
+
+/// Whether an error of writing says that nobody may write, whoever it is: a file can be immutable (chattr(1)).
+pub fn may_be_immutable(error: &io::Error) -> bool {
+    error.raw_os_error() == Some(libc::EPERM)
 }
 
 /// Whose `path` is, and its permission bits as chmod(1) takes them; none where it is not there.

@@ -21,9 +21,6 @@ use crate::sys::sddl::{PRIVATE_DIRECTORY, PRIVATE_FILE, Sddl, Wider};
 /// What makes a directory SYSTEM's and the administrators' alone, in words for an administrator.
 pub const MAKE_PRIVATE: &str = "icacls DIRECTORY /inheritance:r /grant *S-1-5-18:(OI)(CI)F *S-1-5-32-544:(OI)(CI)F";
 
-/// No file is immutable here: an error that no call gives.
-pub const IMMUTABLE: i32 = -1;
-
 /// Opens a file of ours for reading and writing, made private when it is not there; never through a link.
 ///
 /// # Errors
@@ -101,6 +98,11 @@ pub fn identity(path: &Path) -> Option<(u64, u64)> {
     let facts = facts(&file).ok()?;
     let index = u64::from(facts.nFileIndexHigh) << 32 | u64::from(facts.nFileIndexLow);
     Some((facts.dwVolumeSerialNumber.into(), index))
+}
+
+/// Whether an error of writing says that nobody may write, whoever it is: there are no such files here.
+pub fn may_be_immutable(_error: &io::Error) -> bool {
+    false
 }
 
 /// Whether a name, looked at without following it, is a symbolic link, a junction, or another thing that leads elsewhere.

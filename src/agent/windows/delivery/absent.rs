@@ -1,48 +1,15 @@
-//! What the API can ask of deliveries and Windows does not have: ends of secrets before their container's, commands in
-//! containers, and what a container's privileges are enough for. Grants with an end are refused, not kept for longer.
+//! What only containers on Linux have, with the surface that it has there: secrets that leave before their container ends,
+//! commands that tell containers of changes, and what a container may do that its secrets are not safe from.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use crate::model::{CommandEnd, ContainerId, Id};
 
-use super::{Deliveries, Delivery, DeliveryError, Outcome};
-use crate::model::{Command, CommandEnd, ContainerId, Id, SecretName, Target, Timestamp, Until};
+use super::{Deliveries, Delivery, DeliveryError, Order, Outcome};
 
-/// A secret that is in a container no more: none is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Ended {
-    /// The secret.
-    pub id: Id,
-    /// Its name.
-    pub name: SecretName,
-    /// Which version of its value was there last.
-    pub version: u64,
-    /// Where it stood.
-    pub target: Target,
-    /// What has come to pass.
-    pub until: Until,
-    /// When.
-    pub at: Timestamp,
-}
-
-/// A command that a container was told of a change by: none is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Commanded {
-    /// What was run.
-    pub command: Command,
-    /// When.
-    pub at: Timestamp,
-    /// How it ended.
-    pub state: String,
-}
-
-/// A command that is to be run: there is none.
-#[derive(Debug, Serialize)]
-pub enum Order {}
-
-/// Something that a container may do that secrets are not safe from: nobody looks.
-#[derive(Debug)]
+/// What a container may do: nothing that could be said here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Weakness {}
 
 impl fmt::Display for Weakness {
@@ -51,7 +18,7 @@ impl fmt::Display for Weakness {
     }
 }
 
-/// Whose secrets leave because it is healthy.
+/// Whose secrets are to leave because it is healthy.
 #[derive(Debug, Clone)]
 pub enum Healthy {
     /// Containers of this id.
@@ -61,41 +28,41 @@ pub enum Healthy {
 }
 
 impl Deliveries {
-    /// There is no command.
-    pub fn has_command(&self) -> bool {
-        false
-    }
-
-    /// There is no command.
-    pub fn next_command(&self) -> Option<Order> {
-        None
-    }
-
-    /// No command was running.
-    pub fn command_ended(&self, _number: u64, _end: CommandEnd) -> bool {
-        false
-    }
-
-    /// The containers that hold secrets now.
+    /// The containers that hold secrets now, by id, each with nothing that it may do.
     pub fn list_with_weaknesses(&self) -> Vec<(Delivery, Vec<Weakness>)> {
         self.list().into_iter().map(|delivery| (delivery, Vec::new())).collect()
     }
 
-    /// The containers whose id begins so.
+    /// The containers that hold secrets and whose id begins with `id`.
     pub fn beginning_with(&self, id: &str) -> BTreeSet<ContainerId> {
         self.list().into_iter().map(|delivery| delivery.id).filter(|known| known.as_str().starts_with(id)).collect()
     }
 
-    /// Nothing is there until a container is healthy.
+    /// No container has a secret until then: see [`DeliveryError::Until`].
     pub fn healthy(&self, _which: &Healthy) -> Vec<Outcome> {
         Vec::new()
     }
 
-    /// Nobody sees reads.
+    /// Whether the system tells who reads.
     ///
     /// # Errors
     /// [`DeliveryError::Until`], always.
     pub fn sees_reads(&self) -> Result<(), DeliveryError> {
         Err(DeliveryError::Until)
+    }
+
+    /// The next command to be run: none.
+    pub fn next_command(&self) -> Option<Order> {
+        None
+    }
+
+    /// Whether a command waits: never.
+    pub fn has_command(&self) -> bool {
+        false
+    }
+
+    /// How a command ended: there is none of this number.
+    pub fn command_ended(&self, _number: u64, _end: CommandEnd) -> bool {
+        false
     }
 }

@@ -56,6 +56,9 @@ impl Deliveries {
         // Whoever the pipe has let in may do everything, as root may on Linux.
         let peer = Peer { uid: 0, gid: 0, pid: i32::try_from(pid).unwrap_or(0) };
         let authorized = authorize(&peer, None, &request.container, &claim, &service, token_matches)?;
+        if authorized.grants().as_slice().iter().any(|grant| grant.until.is_some()) {
+            return Err(DeliveryError::Until);
+        }
         let process = request.pid.map(process).transpose()?;
         if let Some(answer) = self.held_already(&mut turn, &request, &service, process)? {
             return Ok(answer);
@@ -188,9 +191,6 @@ impl Deliveries {
         plan: &Plan,
     ) -> Result<(Filled<'_>, Vec<Delivered>), DeliveryError> {
         let grants = authorized.grants().as_slice();
-        if grants.iter().any(|grant| grant.until.is_some()) {
-            return Err(DeliveryError::Until);
-        }
         let mut opened: Vec<(Id, u64)> = Vec::new();
         let filled = Filled::make(&self.seams, place, plan, |index| {
             let (info, version, value) = catalog.open_value(authorized, &grants[index])?;

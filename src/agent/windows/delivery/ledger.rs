@@ -4,25 +4,21 @@ use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::agent::clock;
 use crate::deliver::windows::{FillPlace, Layer, LayerRecord, Layout, Plan, PlannedFile, Seams, WindowsError};
 use crate::sys::sddl::PRIVATE_FILE;
 use crate::sys::windows::acl;
 use crate::sys::windows::{boot, lifetime};
 
-use super::{Delivery, DeliveryError, Scope, key};
+use super::{Announced, Delivery, DeliveryError, Scope, key};
 
 /// The record's name in the container's directory.
 const RECORD: &str = "record.json";
-/// The beginning of the names of files beside the directory of containers that say which change is under way.
+/// Files beside the directory of containers, `change-N.json`, say which changes are under way.
 const ANNOUNCEMENT: &str = "change-";
-/// Tells those of one instant apart.
-static ANNOUNCED: AtomicU64 = AtomicU64::new(0);
 /// The most bytes of either.
 const MAX_RECORD: u64 = 4 * 1024 * 1024;
 /// How a bundle is known to be there still: engines remove it with the container.
@@ -80,31 +76,40 @@ impl Record {
     }
 }
 
-/// Writes down which change is about to be made, in a file of its own: there may be several at one time.
-pub(super) fn announce(containers: &Path, scope: &Scope) -> Result<PathBuf, DeliveryError> {
-    let number = ANNOUNCED.fetch_add(1, Ordering::Relaxed);
-    let path = containers.with_file_name(format!("{ANNOUNCEMENT}{}-{number}.json", clock::now().0));
-    replace(&path, scope).map(|()| path)
+/// Writes down which change is about to be made.
+pub(super) fn announce(containers: &Path, number: u64, scope: Scope) -> Result<Announced, DeliveryError> {
+    let path = containers.with_file_name(format!("{ANNOUNCEMENT}{number}.json"));
+    replace(&path, &scope)?;
+    Ok(Announced { scope, path })
 }
 
-/// The changes that were announced and not finished, with their files.
-pub(super) fn announced(containers: &Path) -> Vec<(Scope, PathBuf)> {
-    let entries = containers.parent().map(fs::read_dir).into_iter().flatten().flatten().flatten();
-    let is_one = |path: &PathBuf| {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        name.starts_with(ANNOUNCEMENT) && name.ends_with(".json")
-    };
-    let paths = entries.map(|entry| entry.path()).filter(is_one);
-    paths.filter_map(|path| Some((read(&path).ok()?, path))).collect()
+/// The changes that were announced and not finished.
+pub(super) fn announced(containers: &Path) -> Vec<Announced> {
+    let read = |(_, path): (u64, PathBuf)| Some(Announced { scope: read(&path).ok()?, path });
+    announcements(containers).into_iter().filter_map(read).collect()
 }
 
-/// The change that was announced in `path` is done.
-pub(super) fn forget_announcement(path: &Path) {
-    if let Err(error) = fs::remove_file(path)
+/// The number of the next announcement: above those that are there.
+pub(super) fn next_announcement(containers: &Path) -> u64 {
+    announcements(containers).into_iter().map(|(number, _)| number + 1).max().unwrap_or(0)
+}
+
+/// The change that was announced is done.
+pub(super) fn forget(announced: &Announced) {
+    if let Err(error) = fs::remove_file(&announced.path)
         && error.kind() != io::ErrorKind::NotFound
     {
-        tracing::error!(%error, "cannot remove '{}'", path.display());
+        tracing::error!(%error, "cannot remove '{}'", announced.path.display());
     }
+}
+
+fn announcements(containers: &Path) -> Vec<(u64, PathBuf)> {
+    let numbered = |path: PathBuf| {
+        let name = path.file_name()?.to_str()?;
+        Some((name.strip_prefix(ANNOUNCEMENT)?.strip_suffix(".json")?.parse().ok()?, path))
+    };
+    let entries = containers.parent().and_then(|directory| fs::read_dir(directory).ok());
+    entries.into_iter().flatten().filter_map(|entry| numbered(entry.ok()?.path())).collect()
 }
 
 fn replace(path: &Path, what: &impl Serialize) -> Result<(), DeliveryError> {

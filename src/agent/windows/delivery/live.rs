@@ -3,6 +3,7 @@
 //! container that runs.
 
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 
 use serde::{Deserialize, Serialize};
 
@@ -25,6 +26,13 @@ pub enum Scope {
     Secrets(Vec<Id>),
     /// This service.
     Service(Id),
+}
+
+/// A change that is on record and not finished; there may be several at one time.
+#[derive(Debug)]
+pub struct Announced {
+    pub(super) scope: Scope,
+    pub(super) path: PathBuf,
 }
 
 /// What became of one secret in one container.
@@ -52,13 +60,6 @@ impl Scope {
     }
 }
 
-/// A change that is on record.
-#[derive(Debug)]
-pub struct Announced {
-    scope: Scope,
-    path: PathBuf,
-}
-
 impl Deliveries {
     /// Notes that containers are about to be changed, before the catalog is: an agent that is killed meanwhile leaves it to
     /// the next one. [`Deliveries::change`] takes the note back.
@@ -66,12 +67,13 @@ impl Deliveries {
     /// # Errors
     /// [`DeliveryError::Record`]; nothing may be changed then.
     pub fn announce(&self, scope: Scope) -> Result<Announced, DeliveryError> {
-        let path = ledger::announce(&self.containers, &scope)?;
-        Ok(Announced { scope, path })
+        ledger::announce(&self.containers, self.next.fetch_add(1, Ordering::Relaxed), scope)
     }
 
-    /// Brings every container that `scope` is about up to what the catalog says; returns when each has been, or has failed.
-    pub fn change(&self, catalog: &Catalog, Announced { scope, path }: &Announced) -> Vec<Outcome> {
+    /// Brings every container that the announced change is about up to what the catalog says; returns when each has been, or
+    /// has failed.
+    pub fn change(&self, catalog: &Catalog, announced: &Announced) -> Vec<Outcome> {
+        let scope = &announced.scope;
         let turn = self.turn();
         let concerned = |record: &Record| match scope {
             Scope::Secrets(ids) => record.delivery.secrets.iter().any(|secret| ids.contains(&secret.id)),
@@ -96,7 +98,7 @@ impl Deliveries {
                 self.held().insert(name, record);
             }
         }
-        ledger::forget_announcement(path);
+        ledger::forget(announced);
         drop(turn);
         outcomes.iter().for_each(|outcome| self.tell(outcome));
         outcomes
@@ -104,9 +106,9 @@ impl Deliveries {
 
     /// Finishes what an earlier agent had announced and not done.
     pub fn finish_announced(&self, catalog: &Catalog) {
-        for (scope, path) in ledger::announced(&self.containers) {
+        for announced in ledger::announced(&self.containers) {
             tracing::info!("finishing a change that an earlier agent had begun");
-            self.change(catalog, &Announced { scope, path });
+            self.change(catalog, &announced);
         }
     }
 

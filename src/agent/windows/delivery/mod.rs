@@ -7,12 +7,16 @@
 //! | `ledger` | who holds what, on disk without values, so that a new agent knows the living from the dead |
 //! | `live` | changes to containers that run |
 //! | `watch` | containers that have ended, and what could not be removed at once |
+//! | `listed` | what is told of a container |
+//! | `absent` | what only containers on Linux have |
 //! | `error` | refusals, in words for the operator |
 
 mod absent;
 mod error;
 mod exchange;
 mod ledger;
+#[path = "../../delivery/listed.rs"]
+mod listed;
 mod live;
 #[path = "../../delivery/selectors.rs"]
 mod selectors;
@@ -20,71 +24,28 @@ mod watch;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::{Deserialize, Serialize};
-use tokio::sync::Notify;
 
 use super::autolock::Autolock;
 use super::clock;
 use super::config::Bitlocker;
 use super::events::{Events, Kind};
 use crate::deliver::windows::{Demand, Seams, folded};
-use crate::model::{ContainerId, Id, SecretName, ServiceName, Signal, Target, Timestamp, Until, escaped};
+use crate::model::{ContainerId, Id, SecretName, Target, Timestamp, Until, escaped};
 
 pub use crate::deliver::windows::Protection;
-pub use absent::{Commanded, Ended, Healthy, Weakness};
+pub use absent::{Healthy, Weakness};
 pub use error::DeliveryError;
 use ledger::Record;
+pub use listed::{CommandState, Commanded, Delivery, Ended, Notified, Order};
 pub use live::{Announced, Outcome, Scope};
 pub use selectors::{PatternError, check as check_selectors};
 
 /// The directory below the agent's own that has a directory for each container.
 const CONTAINERS: &str = "containers";
-
-/// One container and what it holds.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Delivery {
-    /// The container.
-    pub id: ContainerId,
-    /// Its service.
-    pub service: ServiceName,
-    /// Its service's id.
-    pub service_id: Id,
-    /// The number of its first process; 0 where it is not known.
-    pub pid: i32,
-    /// Since when it holds them.
-    pub since: Timestamp,
-    /// What it holds.
-    pub secrets: Vec<Delivered>,
-    /// What it held until something came to pass: nothing does.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub ended: Vec<Ended>,
-    /// How the values are kept from a disk.
-    pub protection: Protection,
-    /// Its bundle.
-    pub bundle: PathBuf,
-    /// The user whose container it is: always 0, the administrators'.
-    #[serde(default)]
-    pub uid: u32,
-    /// How it was told of the last change: never, there are no signals.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub notified: Option<Notified>,
-    /// The command that was run for it then: none is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub commanded: Option<Commanded>,
-}
-
-/// How a container was told that its secrets have changed.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Notified {
-    /// By which signal.
-    pub signal: Signal,
-    /// When.
-    pub at: Timestamp,
-    /// Why it could not be told.
-    pub failure: Option<String>,
-}
 
 /// One secret in a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -99,7 +60,7 @@ pub struct Delivered {
     pub target: Target,
     /// Since when this version does.
     pub since: Timestamp,
-    /// What takes it away: nothing but its container's end.
+    /// What takes it away: nothing, while the container runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Until>,
 }
@@ -115,8 +76,10 @@ pub struct Deliveries {
     held: Mutex<HashMap<String, Record>>,
     /// Whoever delivers, changes or removes.
     turn: Mutex<Turn>,
-    /// There is a command to be run: never.
-    pub commands: Notify,
+    /// The number of the next announced change.
+    next: AtomicU64,
+    /// A command waits: never.
+    pub(in crate::agent) commands: tokio::sync::Notify,
 }
 
 /// What whoever has the turn knows.
@@ -147,8 +110,9 @@ impl Deliveries {
         };
         ledger::private_directory(&seams, &containers)?;
         let (held, turn) = (Mutex::new(ledger::living(&containers)), Mutex::default());
-        let deliveries =
-            Arc::new(Self { lock, events, seams, containers, demand, held, turn, commands: Notify::new() });
+        let next = AtomicU64::new(ledger::next_announcement(&containers));
+        let commands = tokio::sync::Notify::new();
+        let deliveries = Arc::new(Self { lock, events, seams, containers, demand, held, turn, next, commands });
         deliveries.sweep();
         for record in deliveries.held().values() {
             tracing::info!(container = %record.delivery.id, service = %record.delivery.service, "taken over from an earlier agent");

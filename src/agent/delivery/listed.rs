@@ -1,0 +1,126 @@
+//! What is known of a container that holds secrets, and told to whoever asks: the same on every platform.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Command, CommandEnd, ContainerId, Id, SecretName, ServiceName, Signal, Target, Timestamp, Until};
+
+use super::{Delivered, Protection};
+
+/// One container and what it holds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivery {
+    /// The container.
+    pub id: ContainerId,
+    /// Its service.
+    pub service: ServiceName,
+    /// Its service's id.
+    pub service_id: Id,
+    /// The number of its first process.
+    pub pid: i32,
+    /// Since when it holds them.
+    pub since: Timestamp,
+    /// What it holds.
+    pub secrets: Vec<Delivered>,
+    /// What it held until something came to pass, and is granted still.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ended: Vec<Ended>,
+    /// How the values are kept from a disk.
+    pub protection: Protection,
+    /// Its bundle.
+    pub bundle: PathBuf,
+    /// The user whose container it is, as the agent counts.
+    #[serde(default)]
+    pub uid: u32,
+    /// How it was told of the last change, if its service asks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notified: Option<Notified>,
+    /// The command that was run for it then, if its service asks for that.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commanded: Option<Commanded>,
+}
+
+/// How a container was told that its secrets have changed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Notified {
+    /// By which signal to its first process.
+    pub signal: Signal,
+    /// When.
+    pub at: Timestamp,
+    /// Why it could not be told.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}
+
+/// A secret that is in a container no more, because what it was to stay until has come to pass.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ended {
+    /// The secret.
+    pub id: Id,
+    /// Its name.
+    pub name: SecretName,
+    /// Which version of its value was there last.
+    pub version: u64,
+    /// Where it stood.
+    pub target: Target,
+    /// What has come to pass.
+    pub until: Until,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// The last command for a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commanded {
+    /// What was or is to be run.
+    pub command: Command,
+    /// Since when it is as it is.
+    pub at: Timestamp,
+    /// How it is.
+    pub state: CommandState,
+    /// The secrets have changed again since it was begun: once more, when it has ended.
+    #[serde(default)]
+    pub(super) again: bool,
+}
+
+/// How far a command is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum CommandState {
+    /// Nobody has asked for it yet.
+    Waiting,
+    /// Somebody has, and is running it; under this number.
+    Running(u64),
+    /// It has ended.
+    Ended(CommandEnd),
+}
+
+impl std::fmt::Display for CommandState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Waiting => f.write_str("waiting for runsecrets notifier"),
+            Self::Running(_) => f.write_str("running"),
+            Self::Ended(end) => end.fmt(f),
+        }
+    }
+}
+
+/// A command that is to be run now, with all that it may know.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Order {
+    /// By which its end is told.
+    pub number: u64,
+    /// What is run.
+    pub command: Command,
+    /// The container, its service, its first process, its bundle.
+    pub container: String,
+    /// Its service.
+    pub service: String,
+    /// Its first process.
+    pub pid: i32,
+    /// Its bundle.
+    pub bundle: String,
+    /// What it holds: `NAME:VERSION`, with blanks between.
+    pub secrets: String,
+}
