@@ -120,8 +120,10 @@ impl Deliveries {
             (Err(_), Scope::Secrets(_)) => return,
         };
         let granted: &[Grant] = authorized.as_ref().map_or(&[], |authorized| authorized.grants().as_slice());
+        // A grant that ends before its container is none here: nobody would see its end.
         let grant_of = |held: &Delivered| {
-            granted.iter().find(|grant| grant.target == held.target && grant.source.folded() == held.name.folded())
+            let same = |grant: &&Grant| grant.target == held.target && grant.source.folded() == held.name.folded();
+            granted.iter().find(|grant| same(grant) && grant.until.is_none())
         };
         let id = record.delivery.id.clone();
         let mut say = |target: &Target, action, failure: Option<String>| {
