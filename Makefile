@@ -34,6 +34,7 @@ test: deps           ## install what the tests need, then run them all (root)
 	$(MAKE) hook
 	RUNSECRETS_TEST_HOOK=$(abspath $(HOOK)) $(CARGO) test --locked --no-fail-fast
 	$(MAKE) test-faults
+	$(MAKE) test-windows
 test-faults:         ## kill agent, hook, runtime, shim and container at every step, and see what holds (root)
 	.ci/deps busybox-static containerd crun gcc libc6-dev runc util-linux
 	$(CARGO) test --locked --features faults --test faults
