@@ -1,12 +1,9 @@
 //! What the agent does to itself before it touches a secret. The order and the choice are policy; the calls are in `sys`.
 
-use std::fmt;
-use std::io;
-
 use caps::{CapSet, Capability, CapsHashSet};
-use serde::Serialize;
 use tracing::{info, warn};
 
+use super::hardened::{Hardened, HardeningError};
 use crate::sys::linux::process;
 use crate::sys::locked::{Arena, Shape};
 
@@ -23,50 +20,24 @@ const KEPT: [Capability; 9] = [
     Capability::CAP_SYS_PTRACE,      // /proc/PID/ns and /proc/PID/root of containers
 ];
 
-/// A protection that every kernel has could not be had.
-#[derive(Debug)]
-pub struct HardeningError {
-    step: &'static str,
-    cause: io::Error,
-}
-
-impl fmt::Display for HardeningError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {}: {}; the agent does not run without it", self.step, self.cause)
-    }
-}
-
-impl std::error::Error for HardeningError {}
-
-/// What the process's privileges were enough for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Hardened {
-    /// Values are in memory that is never swapped.
-    pub arena_locked: bool,
-    /// So is all other memory: what a request brought, what a store's page held.
-    pub all_locked: bool,
-}
-
 /// Hardens this process. Called once, before any other thread is there: capabilities and the umask are taken over by
 /// the threads that follow.
 ///
 /// # Errors
 /// [`HardeningError`] when a protection fails that every kernel has; what depends on privileges is logged instead.
 pub fn harden() -> Result<Hardened, HardeningError> {
-    let step = |step| move |cause| HardeningError { step, cause };
     process::restrict_umask();
-    process::forbid_core_files().map_err(step("forbid core files"))?;
-    process::forbid_dumps().map_err(step("make the process non-dumpable"))?;
-    process::forbid_new_privileges().map_err(step("forbid new privileges"))?;
-    let arena = Arena::establish(Shape::AGENT).map_err(step("map the arena of locked memory"))?;
+    process::forbid_core_files().map_err(HardeningError::at("forbid core files"))?;
+    process::forbid_dumps().map_err(HardeningError::at("make the process non-dumpable"))?;
+    process::forbid_new_privileges().map_err(HardeningError::at("forbid new privileges"))?;
+    let arena = Arena::establish(Shape::AGENT).map_err(HardeningError::at("map the arena of locked memory"))?;
     if !arena.is_locked() {
         warn!(
             "values are in memory that may be swapped: raise RLIMIT_MEMLOCK (LimitMEMLOCK=) to 8 MiB or switch swap off"
         );
     }
     let all_locked = lock_memory();
-    let open_files = process::raise_open_files().map_err(step("raise the limit of open files"))?;
+    let open_files = process::raise_open_files().map_err(HardeningError::at("raise the limit of open files"))?;
     drop_capabilities();
     info!(open_files, arena_locked = arena.is_locked(), "hardened");
     Ok(Hardened { arena_locked: arena.is_locked(), all_locked })

@@ -4,17 +4,16 @@
 //! the socket's queue.
 
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, PoisonError, RwLock};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{Shutdown, shutdown};
 use tracing::warn;
 
 use super::delivery::Deliveries;
+use super::sockets::Replaceable;
 use crate::sys::linux::peer;
 use crate::sys::linux::process::effective_uid;
 
@@ -33,7 +32,7 @@ pub struct HookDoor(Arc<Shared>);
 
 struct Shared {
     /// Replaced when its name has gone.
-    listener: RwLock<Arc<UnixListener>>,
+    listener: Replaceable,
     deliveries: Arc<Deliveries>,
     patience: Duration,
     limit: usize,
@@ -54,9 +53,8 @@ impl HookDoor {
         limit: usize,
         patience: Duration,
     ) -> io::Result<Self> {
-        listener.set_nonblocking(false)?;
+        let listener = Replaceable::new(listener)?;
         let (stopping, threads, waiting) = Default::default();
-        let listener = RwLock::new(Arc::new(listener));
         let shared = Arc::new(Shared { listener, deliveries, patience, limit, stopping, threads, waiting });
         for _ in 0..WAITING.min(limit) {
             shared.start_thread()?;
@@ -67,21 +65,14 @@ impl HookDoor {
     /// What makes this door serve another listener in the place of its own.
     pub fn replacer(&self) -> impl Fn(UnixListener) -> io::Result<()> + Send + 'static {
         let shared = Arc::clone(&self.0);
-        move |listener| {
-            listener.set_nonblocking(false)?;
-            let mut place = shared.listener.write().unwrap_or_else(PoisonError::into_inner);
-            let old = std::mem::replace(&mut *place, Arc::new(listener));
-            drop(place);
-            // Threads that wait in accept(2) return from it, and find the new one.
-            Ok(shutdown(old.as_raw_fd(), Shutdown::Both)?)
-        }
+        move |listener| shared.listener.replace(listener)
     }
 
     /// Accepts no more, and waits until the exchanges under way have ended, but not longer than `patience`; blocks.
     pub fn close(self, patience: Duration) {
         self.0.stopping.store(true, Ordering::SeqCst);
         // Threads that wait in accept(2) return from it.
-        if let Err(error) = shutdown(self.0.listener().as_raw_fd(), Shutdown::Both) {
+        if let Err(error) = self.0.listener.close() {
             warn!(%error, "cannot close hook.sock");
         }
         let deadline = Instant::now() + patience;
@@ -96,10 +87,6 @@ impl HookDoor {
 }
 
 impl Shared {
-    fn listener(&self) -> Arc<UnixListener> {
-        Arc::clone(&self.listener.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
     fn start_thread(self: &Arc<Self>) -> io::Result<()> {
         self.threads.fetch_add(1, Ordering::SeqCst);
         self.waiting.fetch_add(1, Ordering::SeqCst);
@@ -114,7 +101,7 @@ impl Shared {
     /// One thread's life: it ends when the agent stops, or when enough others wait.
     fn serve(self: &Arc<Self>) {
         while !self.stopping.load(Ordering::SeqCst) {
-            let listener = self.listener();
+            let listener = self.listener.current();
             let accepted = listener.accept();
             let others = self.waiting.fetch_sub(1, Ordering::SeqCst) - 1;
             match accepted {
@@ -123,7 +110,7 @@ impl Shared {
                     self.waiting.fetch_add(1, Ordering::SeqCst);
                     break;
                 }
-                Err(_) if !Arc::ptr_eq(&listener, &self.listener()) => {}
+                Err(_) if !Arc::ptr_eq(&listener, &self.listener.current()) => {}
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ECONNABORTED | libc::EINTR)) => {}
                 Err(error) => {
                     warn!(%error, "cannot accept a hook's connection");

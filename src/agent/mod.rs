@@ -18,6 +18,7 @@ pub mod delivery;
 pub mod events;
 pub mod exit;
 pub mod fault;
+pub mod hardened;
 #[cfg_attr(windows, path = "windows/hardening.rs")]
 pub mod hardening;
 pub mod listen;

@@ -4,9 +4,13 @@
 use std::fmt;
 use std::fs::{Metadata, Permissions};
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt, chown};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, PoisonError, RwLock};
+
+use nix::sys::socket::{Shutdown, shutdown};
 
 use super::fault::PathFault;
 use crate::sys::linux::process::effective_uid;
@@ -107,6 +111,45 @@ pub fn bind(path: PathBuf, openness: Openness) -> Result<(UnixListener, SocketNa
     std::fs::set_permissions(&path, Permissions::from_mode(mode)).map_err(PathFault::on("set the mode of", &path))?;
     listener.set_nonblocking(true).map_err(PathFault::on("make non-blocking", &path))?;
     Ok((listener, name))
+}
+
+/// A listening socket that another one can take the place of while threads wait in accept(2).
+pub struct Replaceable(RwLock<Arc<UnixListener>>);
+
+impl Replaceable {
+    /// Takes a listening socket; those who wait for it are to block.
+    ///
+    /// # Errors
+    /// Those of fcntl(2).
+    pub fn new(listener: UnixListener) -> io::Result<Self> {
+        listener.set_nonblocking(false)?;
+        Ok(Self(RwLock::new(Arc::new(listener))))
+    }
+
+    /// The one that counts now.
+    pub fn current(&self) -> Arc<UnixListener> {
+        Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Puts `listener` in its place. Whoever waits for the old one gets an error, and finds the new one.
+    ///
+    /// # Errors
+    /// Those of fcntl(2) and shutdown(2).
+    pub fn replace(&self, listener: UnixListener) -> io::Result<()> {
+        listener.set_nonblocking(false)?;
+        let mut place = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let old = std::mem::replace(&mut *place, Arc::new(listener));
+        drop(place);
+        Ok(shutdown(old.as_raw_fd(), Shutdown::Both)?)
+    }
+
+    /// Gives whoever waits an error, and nobody a connection any more.
+    ///
+    /// # Errors
+    /// Those of shutdown(2).
+    pub fn close(&self) -> io::Result<()> {
+        Ok(shutdown(self.current().as_raw_fd(), Shutdown::Both)?)
+    }
 }
 
 impl Drop for SocketName {

@@ -4,18 +4,17 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::AsRawFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::Builder;
 use std::time::{Duration, Instant};
 
-use nix::sys::socket::{Shutdown, shutdown};
 use tracing::warn;
 
 use super::delivery::Deliveries;
 use super::listen::Throttle;
+use super::sockets::Replaceable;
 use crate::sys::linux::peer;
 use crate::wire::{AgentReply, Channel};
 
@@ -50,7 +49,7 @@ pub struct UserDoor(Arc<Shared>);
 
 struct Shared {
     /// Replaced when its name has gone.
-    listener: RwLock<Arc<UnixListener>>,
+    listener: Replaceable,
     deliveries: Arc<Deliveries>,
     admittance: Admittance,
     stopping: AtomicBool,
@@ -70,9 +69,8 @@ impl UserDoor {
     /// # Errors
     /// A thread cannot be started.
     pub fn open(listener: UnixListener, deliveries: Arc<Deliveries>, admittance: Admittance) -> io::Result<Self> {
-        listener.set_nonblocking(false)?;
+        let listener = Replaceable::new(listener)?;
         let (stopping, open) = Default::default();
-        let listener = RwLock::new(Arc::new(listener));
         let shared = Arc::new(Shared { listener, deliveries, admittance, stopping, open });
         let door = Arc::clone(&shared);
         Builder::new().name("user door".to_owned()).stack_size(STACK).spawn(move || door.keep())?;
@@ -82,21 +80,14 @@ impl UserDoor {
     /// What makes this door serve another listener in the place of its own.
     pub fn replacer(&self) -> impl Fn(UnixListener) -> io::Result<()> + Send + 'static {
         let shared = Arc::clone(&self.0);
-        move |listener| {
-            listener.set_nonblocking(false)?;
-            let mut place = shared.listener.write().unwrap_or_else(PoisonError::into_inner);
-            let old = std::mem::replace(&mut *place, Arc::new(listener));
-            drop(place);
-            // The thread that waits in accept(2) returns from it, and finds the new one.
-            Ok(shutdown(old.as_raw_fd(), Shutdown::Both)?)
-        }
+        move |listener| shared.listener.replace(listener)
     }
 
     /// Accepts no more, and waits until the exchanges under way have ended, but not longer than `patience`; blocks.
     pub fn close(self, patience: Duration) {
         self.0.stopping.store(true, Ordering::SeqCst);
         // The thread that waits in accept(2) returns from it.
-        if let Err(error) = shutdown(self.0.listener().as_raw_fd(), Shutdown::Both) {
+        if let Err(error) = self.0.listener.close() {
             warn!(%error, "cannot close user.sock");
         }
         let deadline = Instant::now() + patience;
@@ -107,18 +98,14 @@ impl UserDoor {
 }
 
 impl Shared {
-    fn listener(&self) -> Arc<UnixListener> {
-        Arc::clone(&self.listener.read().unwrap_or_else(PoisonError::into_inner))
-    }
-
     fn keep(self: &Arc<Self>) {
         let (mut refused, mut failed) = (Throttle::default(), Throttle::default());
         while !self.stopping.load(Ordering::SeqCst) {
-            let listener = self.listener();
+            let listener = self.listener.current();
             let connection = match listener.accept() {
                 Ok((connection, _)) => connection,
                 Err(_) if self.stopping.load(Ordering::SeqCst) => break,
-                Err(_) if !Arc::ptr_eq(&listener, &self.listener()) => continue,
+                Err(_) if !Arc::ptr_eq(&listener, &self.listener.current()) => continue,
                 Err(error) if matches!(error.raw_os_error(), Some(libc::ECONNABORTED | libc::EINTR)) => continue,
                 Err(error) => {
                     if let Some(unsaid) = failed.due() {

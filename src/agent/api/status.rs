@@ -10,7 +10,7 @@ use super::answer::Answer;
 use super::error::ApiError;
 use super::{Api, lost_thread};
 use crate::agent::delivery::Protection;
-use crate::agent::hardening::Hardened;
+use crate::agent::hardened::Hardened;
 use crate::agent::rootkey::KeyFiles;
 use crate::sys::here::file::owner_and_mode;
 

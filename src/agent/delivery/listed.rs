@@ -124,3 +124,18 @@ pub struct Order {
     /// What it holds: `NAME:VERSION`, with blanks between.
     pub secrets: String,
 }
+
+/// What became of one secret in one container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Outcome {
+    /// The container.
+    pub container: ContainerId,
+    /// Where it has, had or gets the secret.
+    pub target: Target,
+    /// `rotate`, `grant`, `revoke` or `expire`.
+    pub action: &'static str,
+    /// Why that could not be done.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failure: Option<String>,
+}

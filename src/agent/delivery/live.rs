@@ -5,38 +5,21 @@ use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Builder;
 
-use serde::Serialize;
-
 use crate::agent::catalog::{Catalog, CatalogError, Status};
 use crate::agent::clock;
 use crate::deliver::DeliverError;
 use crate::deliver::linux::{PlannedFile, Running};
 use crate::failpoint::{Point, reach};
-use crate::model::{ContainerId, Grant, Id, Target};
+use crate::model::{Grant, Id, Target};
 use crate::policy::{Authorized, Refusal, renew};
 
 use super::held::{Container, Held, Key};
 use super::put::delivered;
 use super::record::{Announced, Record, Scope};
-use super::{Delivered, Deliveries, DeliveryError, Notified};
+use super::{Delivered, Deliveries, DeliveryError, Notified, Outcome};
 
 /// How many containers are changed at one time.
 const AT_ONCE: usize = 8;
-
-/// What became of one secret in one container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Outcome {
-    /// The container.
-    pub container: ContainerId,
-    /// Where it has, had or gets the secret.
-    pub target: Target,
-    /// `rotate`, `grant`, `revoke` or `expire`.
-    pub action: &'static str,
-    /// Why that could not be done.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub failure: Option<String>,
-}
 
 impl Deliveries {
     /// Notes that containers are about to be changed, before the catalog is: an agent that is killed meanwhile leaves it to

@@ -9,9 +9,9 @@ use crate::policy::Authorized;
 use crate::sys::linux::clock::since_boot;
 
 use super::held::Container;
-use super::live::{Outcome, outcome, outcomes};
+use super::live::{outcome, outcomes};
 use super::record::Record;
-use super::{Delivered, Deliveries, DeliveryError};
+use super::{Delivered, Deliveries, DeliveryError, Outcome};
 
 /// A secret that a container is to have: which of its files, by which grant, as what.
 pub(super) type Wanted<'g> = (usize, &'g Grant, PlannedFile);

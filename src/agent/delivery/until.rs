@@ -20,9 +20,9 @@ use crate::sys::linux::clock::{Timer, since_boot};
 use crate::sys::linux::reads::Reads;
 
 use super::held::{Container, Held, Key};
-use super::live::{Outcome, outcome};
+use super::live::outcome;
 use super::record::Record;
-use super::{Delivered, Deliveries, Delivery, DeliveryError, Ended};
+use super::{Delivered, Deliveries, Delivery, DeliveryError, Ended, Outcome};
 
 /// When a container is tried again whose secrets should have left and that something else was at work on.
 const RETRY: Duration = Duration::from_secs(1);

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::agent::catalog::{Catalog, CatalogError, Sort};
 use crate::agent::clock;
 use crate::deliver::windows::{FillPlace, remove_value, replace_value};
-use crate::model::{ContainerId, Grant, Id, Target};
+use crate::model::{Grant, Id, Target};
 use crate::policy::{Authorized, renew};
 
 use super::ledger::{self, Record};
-use super::{Delivered, Deliveries, DeliveryError};
+use super::{Delivered, Deliveries, DeliveryError, Outcome};
 
 /// What a new target is told.
 const NEXT_START: &str = "a container on Windows gets a new target with its next start; restart it";
@@ -33,21 +33,6 @@ pub enum Scope {
 pub struct Announced {
     pub(super) scope: Scope,
     pub(super) path: PathBuf,
-}
-
-/// What became of one secret in one container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "PascalCase")]
-pub struct Outcome {
-    /// The container.
-    pub container: ContainerId,
-    /// Where it has, had or gets the secret.
-    pub target: Target,
-    /// `rotate`, `grant` or `revoke`.
-    pub action: &'static str,
-    /// Why that could not be done.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub failure: Option<String>,
 }
 
 impl Scope {

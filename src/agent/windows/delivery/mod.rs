@@ -40,8 +40,8 @@ pub use crate::deliver::windows::Protection;
 pub use absent::{Healthy, Weakness};
 pub use error::DeliveryError;
 use ledger::Record;
-pub use listed::{CommandState, Commanded, Delivery, Ended, Notified, Order};
-pub use live::{Announced, Outcome, Scope};
+pub use listed::{CommandState, Commanded, Delivery, Ended, Notified, Order, Outcome};
+pub use live::{Announced, Scope};
 pub use selectors::{PatternError, check as check_selectors};
 
 /// The directory below the agent's own that has a directory for each container.
