@@ -41,6 +41,14 @@ impl<'w> Agent<'w> {
         agent
     }
 
+    /// One that delivers to any volume and has a service `web` with the secret `app`.
+    fn granting(wine: &'w Wine) -> Self {
+        let agent = Self::start(wine, "warn");
+        agent.secret("app", VALUE);
+        agent.service("web", &["app"]);
+        agent
+    }
+
     fn cli(&self, arguments: &[&str]) -> Output {
         self.wine.ours("runsecrets.exe").args(arguments).output().unwrap()
     }
@@ -296,9 +304,7 @@ fn what_is_no_file_of_the_containers_disk_is_refused() {
 #[test]
 fn a_hook_refuses_a_container_that_was_not_prepared() {
     let wine = Wine::new();
-    let agent = Agent::start(&wine, "warn");
-    agent.secret("app", VALUE);
-    agent.service("web", &["app"]);
+    let agent = Agent::granting(&wine);
     let path = bundle(&wine, "c1", "web", "");
     let output = agent.hook("prestart", "c1", &path);
     assert!(
@@ -318,9 +324,7 @@ fn a_hook_refuses_a_container_that_was_not_prepared() {
 #[test]
 fn a_container_that_ends_without_a_word_loses_its_secrets() {
     let wine = Wine::new();
-    let agent = Agent::start(&wine, "warn");
-    agent.secret("app", VALUE);
-    agent.service("web", &["app"]);
+    let agent = Agent::granting(&wine);
     let path = bundle(&wine, "c1", "web", "");
     assert!(agent.runtime("prepare", &path, &[]).status.success());
     fs::remove_dir_all(wine.here(&path)).unwrap();
@@ -331,9 +335,7 @@ fn a_container_that_ends_without_a_word_loses_its_secrets() {
 #[test]
 fn a_container_whose_process_ends_loses_its_secrets_though_its_bundle_is_there() {
     let wine = Wine::new();
-    let agent = Agent::start(&wine, "warn");
-    agent.secret("app", VALUE);
-    agent.service("web", &["app"]);
+    let agent = Agent::granting(&wine);
     let path = bundle(&wine, "c1", "web", "");
     assert!(agent.runtime("prepare", &path, &[]).status.success());
     let gone = agent.hook_for("prestart", "c1", &path, 2_000_000_000);
@@ -359,9 +361,7 @@ fn a_container_whose_process_ends_loses_its_secrets_though_its_bundle_is_there()
 #[test]
 fn what_a_crash_leaves_is_swept_before_the_pipe_opens_and_the_living_are_taken_over() {
     let wine = Wine::new();
-    let agent = Agent::start(&wine, "warn");
-    agent.secret("app", VALUE);
-    agent.service("web", &["app"]);
+    let agent = Agent::granting(&wine);
     for id in ["dead", "alive"] {
         assert!(agent.runtime("prepare", &bundle(&wine, id, "web", ""), &[]).status.success());
     }
@@ -381,9 +381,7 @@ fn what_a_crash_leaves_is_swept_before_the_pipe_opens_and_the_living_are_taken_o
 #[test]
 fn no_container_outlives_a_restart_of_windows() {
     let wine = Wine::new();
-    let agent = Agent::start(&wine, "warn");
-    agent.secret("app", VALUE);
-    agent.service("web", &["app"]);
+    let agent = Agent::granting(&wine);
     assert!(agent.runtime("prepare", &bundle(&wine, "c1", "web", ""), &[]).status.success());
     agent.kill();
     wine.restart();
