@@ -7,8 +7,9 @@ use std::io::{Read, Write};
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 use std::process::Command;
+use std::time::Instant;
 
-use running_agent::{AGENT, Answer, Place, base64, run, set_mode};
+use running_agent::{AGENT, Answer, LIMIT, Place, base64, run, set_mode};
 use serde_json::json;
 
 /// A user and a group that every Debian has and that have no rights here.
@@ -118,6 +119,9 @@ fn without_descriptors_it_waits_and_goes_on() {
     let held: Vec<_> = (0..64).map(|_| agent.connect()).collect();
     agent.log.wait_for("cannot accept a connection");
     drop(held);
+    // Until it has seen that they are gone it lets others go, and says why.
+    let deadline = Instant::now() + LIMIT;
+    while agent.get("/_ping").status == 503 && Instant::now() < deadline {}
     assert_eq!(agent.get("/_ping").status, 200);
     let lines = agent.log.text().matches("cannot accept").count();
     assert!(lines < 50, "{lines} lines");

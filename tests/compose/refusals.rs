@@ -51,7 +51,9 @@ fn every_origin_is_stored() {
     assert_eq!(secret["Spec"]["Labels"]["team"], "blue");
     assert_eq!(secret["Spec"]["Labels"]["io.runsecrets.compose.project"], "shop");
     let service = shop.inspect("service", "shop_web");
-    let grant = serde_json::json!({"Source": "shop_a", "Target": "/etc/a", "UID": "7", "GID": "8", "Mode": "0440"});
+    let grant = serde_json::json!({
+        "Source": "shop_a", "Target": "/etc/a", "UID": "7", "GID": "8", "Mode": "0440", "Until": null,
+    });
     assert_eq!(service["Secrets"][0], grant);
     let sources: Vec<_> = service["Secrets"].as_array().unwrap().iter().map(|grant| grant["Source"].clone()).collect();
     assert_eq!(sources, ["shop_a", "shop_b", "special", "elsewhere"]);
