@@ -76,7 +76,12 @@ fn a_hundred_start_and_stop_at_one_time(runtime: Runtime) {
     assert_eq!(fleet.stop(CONTAINERS), [""; 0], "{}", bed.agent.log.text());
     bed.holds_nothing();
     assert!(open.iter().all(|file| file.metadata().unwrap().len() == 0), "what is still open is not emptied");
-    bed.eventually("the agent has let go of everything", || possessions(&bed) == before);
+    // Not the same as before: a connection that was about to end then has ended since.
+    let count = |all: &[String], one: &String| all.iter().filter(|open| *open == one).count();
+    bed.eventually("the agent has let go of everything", || {
+        let (open, mounts) = possessions(&bed);
+        mounts <= before.1 && open.iter().all(|one| count(&open, one) <= count(&before.0, one))
+    });
 }
 
 fn two_changes_meet_in_all_containers(runtime: Runtime) {
