@@ -64,7 +64,9 @@ fn a_hundred_start_and_stop_at_one_time(runtime: Runtime) {
 
     let mut fleet = Fleet::new(runtime, false, &bundle());
     assert_eq!(fleet.start(CONTAINERS, CONTAINERS), [""; 0], "{}", bed.agent.log.text());
-    assert_eq!(bed.agent.get("/runsecrets/v1/ps").json().as_array().unwrap().len(), CONTAINERS);
+    // A start does not wait until the agent has noted it.
+    let listed = || bed.agent.get("/runsecrets/v1/ps").json().as_array().unwrap().len();
+    bed.eventually("all are listed", || listed() == CONTAINERS);
     for (secret, target) in targets.iter().enumerate() {
         let seen = fleet.seen(target);
         assert_eq!(seen.len(), CONTAINERS);

@@ -33,6 +33,7 @@ pub(crate) fn markdown(suites: &[&Suite], columns: &[Column]) -> String {
     for column in columns {
         let mut lacks: Vec<String> = column.outcomes.iter().flat_map(|outcome| &outcome.lacks).map(code).collect();
         lacks.sort();
+        lacks.dedup();
         if !lacks.is_empty() {
             let _ =
                 write!(table, "\n{} has no {}: a test asserts what it does instead.\n", column.title, lacks.join(", "));
