@@ -171,10 +171,14 @@ impl Deliveries {
         let made = attach(channel, asker.sees(plan.root)?, container.mounts(), &filled.clones)?;
         reach(Point::DeliverAcknowledged);
         // From here on nothing can fail, and the container's start does not wait for us.
-        let record = place.fill(container.finish(made)?);
+        let container = container.finish(made)?;
+        let some_leave = container.delivery.some_leave();
+        let record = place.fill(container);
         reach(Point::DeliverPlaced);
         self.reap_if_ended(&key, pid, started);
-        self.leaving.wake();
+        if some_leave {
+            self.leaving.wake();
+        }
         self.note(&key, &record);
         reach(Point::DeliverNoted);
         // A version that came meanwhile found this container not there yet.

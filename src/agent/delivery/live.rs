@@ -125,7 +125,7 @@ impl Deliveries {
         outcomes.extend(unseen);
         reach(Point::ChangeMade);
         let (pid, started) = (container.process.pid(), container.started);
-        let some_leave = container.delivery.secrets.iter().any(|held| held.until.is_some());
+        let some_leave = container.delivery.some_leave();
         let record = place.fill(*container);
         if some_leave {
             self.leaving.wake();

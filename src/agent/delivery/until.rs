@@ -358,6 +358,11 @@ impl Ended {
 }
 
 impl Delivery {
+    /// Whether it has secrets that leave before it ends.
+    pub(super) fn some_leave(&self) -> bool {
+        self.secrets.iter().any(|held| held.until.is_some())
+    }
+
     /// Those of `granted` that have not left.
     pub(super) fn still_there(&self, granted: &[Grant]) -> Grants {
         let there = granted.iter().filter(|grant| !self.ended.iter().any(|ended| ended.is_by(grant)));
