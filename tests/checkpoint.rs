@@ -317,17 +317,23 @@ fn an_agent_that_comes_after_a_killed_one_delivers_anew(runtime: Runtime) {
     bed.holds_nothing();
 }
 
-fn a_container_that_is_restored_without_the_wrapper_has_nothing(runtime: Runtime) {
-    let canary = Canary::new();
-    let bed = bed_with(runtime, &canary);
-    let container = Container::run_by(runtime, &called(&bed, true), &idle(&bed)).unwrap();
+/// A container that the wrapper has made a checkpoint of, and where that is; none where CRIU cannot, which is then said.
+fn checkpointed(bed: &Bed, runtime: Runtime) -> Option<(Container, PathBuf)> {
+    let container = Container::run_by(runtime, &called(bed, true), &idle(bed)).unwrap();
     let images = bed.place.path("images");
     let done = call(&container, &images, &["checkpoint"]);
     if !works(runtime) {
         done.unwrap_err();
-        return;
+        return None;
     }
     done.unwrap();
+    Some((container, images))
+}
+
+fn a_container_that_is_restored_without_the_wrapper_has_nothing(runtime: Runtime) {
+    let canary = Canary::new();
+    let bed = bed_with(runtime, &canary);
+    let Some((container, images)) = checkpointed(&bed, runtime) else { return };
     let container = container.by(&called(&bed, false));
     match runtime {
         // Its hooks are called while CRIU has not made the mounts yet.
@@ -379,14 +385,7 @@ fn what_podman_checkpoints_has_no_value_and_is_restored_with_its_secrets() {
 fn a_container_that_cannot_have_its_secrets_is_not_restored(runtime: Runtime) {
     let canary = Canary::new();
     let bed = bed_with(runtime, &canary);
-    let container = Container::run_by(runtime, &called(&bed, true), &idle(&bed)).unwrap();
-    let images = bed.place.path("images");
-    let done = call(&container, &images, &["checkpoint"]);
-    if !works(runtime) {
-        done.unwrap_err();
-        return;
-    }
-    done.unwrap();
+    let Some((container, images)) = checkpointed(&bed, runtime) else { return };
     bed.cli_ok(&["service", "rm", "web"]);
     let error = restore(&container, &images).unwrap_err();
     assert!(error.contains("service 'web' not found"), "{error}");
