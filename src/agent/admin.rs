@@ -9,6 +9,7 @@ use tokio::net::{UnixListener, UnixStream};
 use tokio::runtime::Handle;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
+pub use super::sockets::SocketError as DoorError;
 use crate::sys::linux::peer::{self, Peer};
 use crate::sys::linux::process::effective_uid;
 

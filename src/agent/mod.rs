@@ -22,6 +22,7 @@ pub mod hardened;
 #[cfg_attr(windows, path = "windows/hardening.rs")]
 pub mod hardening;
 pub mod listen;
+pub mod lock;
 pub mod log;
 #[cfg_attr(windows, path = "windows/options.rs")]
 pub mod options;
@@ -31,6 +32,7 @@ pub mod protected;
 pub mod rootkey;
 #[cfg_attr(windows, path = "windows/start.rs")]
 pub mod start;
+pub mod start_error;
 
 #[cfg(target_os = "linux")]
 pub mod devices;

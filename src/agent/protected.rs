@@ -2,7 +2,7 @@
 //! open descriptor, and refused when they are wider than they should be. It never widens or repairs what it finds.
 
 use std::fmt;
-use std::fs::{DirBuilder, File, OpenOptions, Permissions, TryLockError};
+use std::fs::{DirBuilder, File, OpenOptions, Permissions};
 use std::io;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -153,27 +153,6 @@ pub fn check_writers(path: &Path) -> Result<(), ProtectionError> {
     match metadata.mode() & 0o7777 {
         mode if mode & 0o022 != 0 => Err(ProtectionError::Mode { path: path.to_owned(), mode, widest: 0o644 }),
         _ => Ok(()),
-    }
-}
-
-/// Locks the file `lock` in `directory` for as long as the returned handle lives.
-///
-/// # Errors
-/// [`ProtectionError::Taken`] when another process has it.
-pub fn lock(directory: &Path) -> Result<File, ProtectionError> {
-    let path = directory.join("lock");
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .mode(0o600)
-        .custom_flags(libc::O_NOFOLLOW)
-        .open(&path)
-        .map_err(PathFault::on("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ProtectionError::Taken { path: directory.to_owned() }),
-        Err(TryLockError::Error(cause)) => Err(PathFault::on("lock", &path)(cause).into()),
     }
 }
 

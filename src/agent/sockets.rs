@@ -12,6 +12,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use nix::sys::socket::{Shutdown, shutdown};
 
+use super::exit;
 use super::fault::PathFault;
 use crate::sys::linux::process::effective_uid;
 
@@ -29,6 +30,17 @@ pub enum SocketError {
     InUse(PathBuf),
     /// The system refused an operation.
     System(PathFault),
+}
+
+impl SocketError {
+    /// The agent's exit code then.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::InUse(_) => exit::UNAVAILABLE,
+            Self::NotOurs(_) => exit::PROTECTION,
+            Self::PathTooLong(_) | Self::System(_) => exit::IO,
+        }
+    }
 }
 
 impl fmt::Display for SocketError {

@@ -16,8 +16,8 @@ use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use tracing::{error, warn};
 
 use super::delivery::Deliveries;
-use super::protected;
 use super::sockets::{self, Openness, SocketName};
+use super::{lock, protected};
 
 /// Permission bits of the run directory.
 pub const RUN_MODE: u32 = 0o711;
@@ -121,7 +121,7 @@ impl Shared {
     fn renew(&self, kept: &mut Kept) -> Result<(), String> {
         if !self.run_dir.exists() {
             protected::directory(&self.run_dir, RUN_MODE).map_err(|error| error.to_string())?;
-            kept.lock = protected::lock(&self.run_dir).map_err(|error| error.to_string())?;
+            kept.lock = lock::lock(&self.run_dir).map_err(|error| error.to_string())?;
             warn!(directory = %self.run_dir.display(), "somebody has removed the run directory: made it anew");
             self.deliveries.write_anew(&self.run_dir).map_err(|error| error.to_string())?;
         }

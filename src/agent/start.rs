@@ -1,6 +1,5 @@
 //! The start-up order, and the way out. Nothing is served before everything that guards it stands.
 
-use std::fmt;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -15,109 +14,28 @@ use super::admin::{Admission, Listener};
 use super::api::status::{Facts, Socket};
 use super::api::{Api, Follower};
 use super::autolock::Autolock;
-use super::catalog::{CatalogError, Status};
-use super::config::{Bounded, Cdi, Config, ConfigError, DEFAULT_FILE, Limits, UserText};
-use super::delivery::{self, Deliveries, DeliveryError, UserLimits};
+use super::config::{Bounded, Cdi, Config, DEFAULT_FILE, Limits, UserText};
+use super::delivery::{self, Deliveries, UserLimits};
 use super::devices::Devices;
 use super::docker::Docker;
 use super::events::Events;
-use super::hardened::{Hardened, HardeningError};
+use super::hardened::Hardened;
 use super::hardening;
 use super::hooks::HookDoor;
 use super::listen::{self, Door};
 use super::log::Log;
 use super::options::Options;
-use super::protected::{self, ProtectionError};
-use super::rootkey::{self, RootKeyError};
-use super::sockets::{self, Openness, SocketError};
+use super::sockets::{self, Openness};
 use super::standing::{self, Keeper, Standing};
+use super::start_error::StartError;
 use super::user_hooks::{Admittance, UserDoor};
-use super::{exit, notify};
+use super::{lock, notify, protected, rootkey};
 use crate::model::{HOOK_SOCKET, USER_SOCKET};
-use crate::store::{RedbStore, StoreError};
+use crate::store::RedbStore;
 use crate::sys::linux::process::user_id;
 
 /// Threads that wait for the disk.
 const DISK_THREADS: usize = 32;
-
-/// Why the agent does not serve.
-#[derive(Debug)]
-pub enum StartError {
-    /// The configuration.
-    Config(ConfigError),
-    /// The process's own protection.
-    Hardening(HardeningError),
-    /// A directory, a lock or a file.
-    Protection(ProtectionError),
-    /// The root key.
-    RootKey(RootKeyError),
-    /// The store.
-    Store(StoreError),
-    /// What the store holds.
-    Catalog(CatalogError),
-    /// File systems in RAM, or the records of deliveries.
-    Delivery(DeliveryError),
-    /// A socket.
-    Socket(SocketError),
-    /// Threads, timers or signals.
-    Runtime(io::Error),
-}
-
-impl StartError {
-    /// The exit code.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Config(_) => exit::CONFIG,
-            Self::Hardening(_) | Self::Delivery(_) | Self::Runtime(_) => exit::SYSTEM,
-            Self::Protection(ProtectionError::Taken { .. })
-            | Self::Socket(SocketError::InUse(_))
-            | Self::Store(StoreError::InUse(_)) => exit::UNAVAILABLE,
-            Self::Protection(_) | Self::RootKey(_) | Self::Socket(SocketError::NotOurs(_)) => exit::PROTECTION,
-            Self::Catalog(error) if error.status() == Status::Corrupt => exit::DAMAGED,
-            Self::Store(StoreError::Damaged { .. } | StoreError::Outdated { .. }) => exit::DAMAGED,
-            Self::Catalog(_) | Self::Store(_) | Self::Socket(_) => exit::IO,
-        }
-    }
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(error) => error.fmt(f),
-            Self::Hardening(error) => error.fmt(f),
-            Self::Protection(error) => error.fmt(f),
-            Self::RootKey(error) => error.fmt(f),
-            Self::Store(error) => error.fmt(f),
-            Self::Catalog(error) => error.fmt(f),
-            Self::Delivery(error) => error.fmt(f),
-            Self::Socket(error) => error.fmt(f),
-            Self::Runtime(error) => write!(f, "cannot start the event loop: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-macro_rules! from {
-    ($($variant:ident($error:ty)),+) => {
-        $(impl From<$error> for StartError {
-            fn from(error: $error) -> Self {
-                Self::$variant(error)
-            }
-        })+
-    };
-}
-
-from!(
-    Config(ConfigError),
-    Hardening(HardeningError),
-    Protection(ProtectionError),
-    RootKey(RootKeyError),
-    Store(StoreError),
-    Catalog(CatalogError),
-    Delivery(DeliveryError),
-    Socket(SocketError)
-);
 
 /// Starts the agent and serves until it is told to stop.
 ///
@@ -132,7 +50,7 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     let (state_dir, run_dir) = (&config.paths.state_dir, &config.paths.run_dir);
     protected::directory(state_dir, 0o700)?;
     protected::directory(run_dir, standing::RUN_MODE)?;
-    let (_state_lock, run_lock) = (protected::lock(state_dir)?, protected::lock(run_dir)?);
+    let (_state_lock, run_lock) = (lock::lock(state_dir)?, lock::lock(run_dir)?);
 
     let key_file = config.root_key_file();
     let root_key = rootkey::load_or_create(&key_file, &state_dir.join("store.redb"))?;

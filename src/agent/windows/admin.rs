@@ -1,9 +1,12 @@
 //! The way in for administrators: a named pipe of this machine, and whom it lets in. What is said there is not its affair.
 
+use std::fmt;
 use std::io;
 
 use tokio::net::windows::named_pipe::NamedPipeServer;
 
+use super::exit;
+use super::service::ServiceError;
 use crate::sys::sddl::PRIVATE_PIPE;
 use crate::sys::windows::peer::{self, Peer};
 use crate::sys::windows::pipe;
@@ -14,6 +17,47 @@ pub const NOT_ADMITTED: &str = "refused: neither SYSTEM nor an administrator";
 const LEFT: i32 = 232;
 /// ERROR_BROKEN_PIPE: the same, seen later.
 const BROKEN: i32 = 109;
+
+/// Why nobody could reach the agent, or it is no service.
+#[derive(Debug)]
+pub enum DoorError {
+    /// Somebody has the pipe, or it could not be made.
+    Pipe {
+        /// Its name.
+        name: String,
+        /// What the system says.
+        cause: io::Error,
+    },
+    /// The service control manager.
+    Service(ServiceError),
+}
+
+impl DoorError {
+    /// The agent's exit code then.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Pipe { .. } | Self::Service(ServiceError::NotInstalled | ServiceError::NotRunning) => {
+                exit::UNAVAILABLE
+            }
+            Self::Service(_) => exit::SYSTEM,
+        }
+    }
+}
+
+impl fmt::Display for DoorError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Pipe { name, cause } => write!(f, "cannot make the pipe {name}: {cause}; another agent may have it"),
+            Self::Service(error) => error.fmt(f),
+        }
+    }
+}
+
+impl From<ServiceError> for DoorError {
+    fn from(error: ServiceError) -> Self {
+        Self::Service(error)
+    }
+}
 
 /// A connection of an administrator's.
 pub type Stream = NamedPipeServer;

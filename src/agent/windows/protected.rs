@@ -2,14 +2,12 @@
 //! lists read back, and refused when they are wider. It never widens or repairs what it finds.
 
 use std::fmt;
-use std::fs::{File, TryLockError};
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::agent::fault::PathFault;
-use crate::sys::windows::file::{
-    MAKE_PRIVATE, exposure, exposure_of_file, is_link, link_count, make_private_dir, open_private,
-};
+use crate::sys::windows::file::{MAKE_PRIVATE, exposure, exposure_of_file, is_link, link_count, make_private_dir};
 
 /// What is not as it must be, and where.
 #[derive(Debug)]
@@ -110,20 +108,6 @@ pub fn file(path: &Path) -> Result<Option<File>, ProtectionError> {
 /// See [`ProtectionError`].
 pub fn check_writers(path: &Path) -> Result<(), ProtectionError> {
     private(path, exposure_of_file)
-}
-
-/// Locks the file `lock` in `directory` for as long as the returned handle lives.
-///
-/// # Errors
-/// [`ProtectionError::Taken`] when another process has it.
-pub fn lock(directory: &Path) -> Result<File, ProtectionError> {
-    let path = directory.join("lock");
-    let file = open_private(&path).map_err(PathFault::on("open", &path))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(ProtectionError::Taken { path: directory.to_owned() }),
-        Err(TryLockError::Error(cause)) => Err(PathFault::on("lock", &path)(cause).into()),
-    }
 }
 
 fn private(path: &Path, judge: fn(&Path) -> io::Result<Option<String>>) -> Result<(), ProtectionError> {

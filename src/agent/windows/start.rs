@@ -1,6 +1,5 @@
 //! The start-up order on Windows, and the way out. Nothing is served before everything that guards it stands.
 
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,117 +9,26 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
-use super::admin::{Admission, Listener};
+use super::admin::{Admission, DoorError, Listener};
 use super::api::Api;
 use super::api::status::{Facts, Socket};
 use super::autolock::Autolock;
-use super::catalog::{CatalogError, Status};
-use super::config::{Config, ConfigError, DEFAULT_FILE};
-use super::delivery::{Deliveries, DeliveryError};
+use super::config::{Config, DEFAULT_FILE};
+use super::delivery::Deliveries;
 use super::events::Events;
-use super::hardened::{Hardened, HardeningError};
+use super::hardened::Hardened;
 use super::hardening;
 use super::hooks::HookDoor;
 use super::listen::{self, Door};
 use super::log::Log;
 use super::options::{Command, Options, ServiceCommand};
-use super::protected::{self, ProtectionError};
-use super::rootkey::{self, RootKeyError};
-use super::service::{self, ServiceError};
-use super::{exit, installed};
-use crate::store::{RedbStore, StoreError};
+use super::start_error::StartError;
+use super::{installed, lock, protected, rootkey, service};
+use crate::store::RedbStore;
 use crate::sys::sddl::PRIVATE_PIPE;
 
 /// Threads that wait for the disk.
 const DISK_THREADS: usize = 32;
-
-/// Why the agent does not serve.
-#[derive(Debug)]
-pub enum StartError {
-    /// The configuration.
-    Config(ConfigError),
-    /// The process's own protection.
-    Hardening(HardeningError),
-    /// A directory, a lock or a file.
-    Protection(ProtectionError),
-    /// The root key.
-    RootKey(RootKeyError),
-    /// The store.
-    Store(StoreError),
-    /// What the store holds.
-    Catalog(CatalogError),
-    /// What an earlier agent has left, or the volume.
-    Delivery(DeliveryError),
-    /// Somebody has the pipe, or it could not be made.
-    Pipe {
-        /// Its name.
-        name: String,
-        /// What the system says.
-        cause: io::Error,
-    },
-    /// The service control manager.
-    Service(ServiceError),
-    /// Threads, timers or signals.
-    Runtime(io::Error),
-}
-
-impl StartError {
-    /// The exit code.
-    pub fn exit_code(&self) -> u8 {
-        match self {
-            Self::Config(_) => exit::CONFIG,
-            Self::Protection(ProtectionError::Taken { .. }) | Self::Pipe { .. } | Self::Store(StoreError::InUse(_)) => {
-                exit::UNAVAILABLE
-            }
-            Self::Service(ServiceError::NotInstalled | ServiceError::NotRunning) => exit::UNAVAILABLE,
-            Self::Hardening(_) | Self::Delivery(_) | Self::Runtime(_) | Self::Service(_) => exit::SYSTEM,
-            Self::Protection(_) | Self::RootKey(_) => exit::PROTECTION,
-            Self::Catalog(error) if error.status() == Status::Corrupt => exit::DAMAGED,
-            Self::Store(StoreError::Damaged { .. } | StoreError::Outdated { .. }) => exit::DAMAGED,
-            Self::Catalog(_) | Self::Store(_) => exit::IO,
-        }
-    }
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Config(error) => error.fmt(f),
-            Self::Hardening(error) => error.fmt(f),
-            Self::Protection(error) => error.fmt(f),
-            Self::RootKey(error) => error.fmt(f),
-            Self::Store(error) => error.fmt(f),
-            Self::Catalog(error) => error.fmt(f),
-            Self::Delivery(error) => error.fmt(f),
-            Self::Pipe { name, cause } => write!(f, "cannot make the pipe {name}: {cause}; another agent may have it"),
-            Self::Service(error) => error.fmt(f),
-            Self::Runtime(error) => write!(f, "cannot start the event loop: {error}"),
-        }
-    }
-}
-
-impl std::error::Error for StartError {}
-
-macro_rules! from {
-    ($($variant:ident($error:ty)),+) => {
-        $(impl From<$error> for StartError {
-            fn from(error: $error) -> Self {
-                Self::$variant(error)
-            }
-        })+
-    };
-}
-
-from!(
-    Config(ConfigError),
-    Hardening(HardeningError),
-    Protection(ProtectionError),
-    RootKey(RootKeyError),
-    Store(StoreError),
-    Catalog(CatalogError),
-    Delivery(DeliveryError),
-    Service(ServiceError)
-);
 
 /// Does what the command line asks for: serves here, or deals with the service.
 ///
@@ -128,8 +36,8 @@ from!(
 /// See [`StartError`].
 pub fn run(options: &Options) -> Result<(), StartError> {
     match &options.command {
-        Some(Command::Service(ServiceCommand::Run)) => Ok(service::run(options)?),
-        Some(Command::Service(command)) => Ok(installed::administer(*command, options)?),
+        Some(Command::Service(ServiceCommand::Run)) => Ok(service::run(options).map_err(DoorError::from)?),
+        Some(Command::Service(command)) => Ok(installed::administer(*command, options).map_err(DoorError::from)?),
         _ => {
             let log = Log::start(options.log_format);
             serve(options, &log, || info!("serving"), async {
@@ -160,7 +68,7 @@ pub(super) fn serve(
     let (state_dir, run_dir) = (&config.paths.state_dir, &config.paths.run_dir);
     protected::directory(run_dir)?;
     protected::directory(state_dir)?;
-    let _locks = [protected::lock(state_dir)?, protected::lock(run_dir)?];
+    let _locks = [lock::lock(state_dir)?, lock::lock(run_dir)?];
 
     let key_file = config.root_key_file();
     let root_key = rootkey::load_or_create(&key_file, &state_dir.join("store.redb"))?;
@@ -178,7 +86,7 @@ pub(super) fn serve(
     let runtime = runtime().map_err(StartError::Runtime)?;
     runtime.block_on(async {
         let name = &config.api.pipe;
-        let listener = Listener::new(name).map_err(|cause| StartError::Pipe { name: name.clone(), cause })?;
+        let listener = Listener::new(name).map_err(|cause| DoorError::Pipe { name: name.clone(), cause })?;
         let door = Door::new("the pipe", listener, Admission, config.limits.api_connections.count());
         let hook_name = format!("{name}-hook");
         let hooks = HookDoor::open(
@@ -187,7 +95,7 @@ pub(super) fn serve(
             config.limits.hook_connections.count(),
             config.limits.hook_seconds.seconds(),
         );
-        let hooks = hooks.map_err(|cause| StartError::Pipe { name: hook_name, cause })?;
+        let hooks = hooks.map_err(|cause| DoorError::Pipe { name: hook_name, cause })?;
         let (stopper, stop) = watch::channel(false);
         let api = Arc::new(Api {
             lock,
