@@ -53,16 +53,9 @@ fn possessions(bed: &Bed) -> (Vec<String>, usize) {
 fn a_hundred_start_and_stop_at_one_time(runtime: Runtime) {
     let bed = Bed::new(runtime);
     let targets = ten_secrets(&bed);
-    // The first one opens what stays open.
-    let bundle = || Fleet::bundle(&[]).hooked(&bed.place.run()).claiming("web");
-    let mut first = Fleet::new(runtime, false, &bundle());
-    assert_eq!(first.start(1, 1), [""; 0]);
-    assert_eq!(first.stop(1), [""; 0]);
-    bed.holds_nothing();
-    bed.eventually("its end has been seen", || !possessions(&bed).0.iter().any(|open| open.contains("pidfd")));
-    let before = possessions(&bed);
+    let mut fleet = Fleet::new(runtime, false, &Fleet::bundle(&[]).hooked(&bed.place.run()).claiming("web"));
+    let before = possessions_after_one(&bed, &mut fleet);
 
-    let mut fleet = Fleet::new(runtime, false, &bundle());
     assert_eq!(fleet.start(CONTAINERS, CONTAINERS), [""; 0], "{}", bed.agent.log.text());
     // A start does not wait until the agent has noted it.
     let listed = || bed.agent.get("/runsecrets/v1/ps").json().as_array().unwrap().len();
@@ -78,10 +71,24 @@ fn a_hundred_start_and_stop_at_one_time(runtime: Runtime) {
     assert_eq!(fleet.stop(CONTAINERS), [""; 0], "{}", bed.agent.log.text());
     bed.holds_nothing();
     assert!(open.iter().all(|file| file.metadata().unwrap().len() == 0), "what is still open is not emptied");
-    // Not the same as before: a connection that was about to end then has ended since.
+    lets_go(&bed, &before);
+}
+
+/// What the agent has when one container of `fleet`, the first, has come and gone: it opens what stays open.
+fn possessions_after_one(bed: &Bed, fleet: &mut Fleet) -> (Vec<String>, usize) {
+    assert_eq!(fleet.start(1, 1), [""; 0]);
+    assert_eq!(fleet.stop(1), [""; 0]);
+    bed.holds_nothing();
+    bed.eventually("its end has been seen", || !possessions(bed).0.iter().any(|open| open.contains("pidfd")));
+    possessions(bed)
+}
+
+/// Waits until the agent has no more than it had `before`. It may have less: a connection that was about to end then has
+/// ended since.
+fn lets_go(bed: &Bed, before: &(Vec<String>, usize)) {
     let count = |all: &[String], one: &String| all.iter().filter(|open| *open == one).count();
     bed.eventually("the agent has let go of everything", || {
-        let (open, mounts) = possessions(&bed);
+        let (open, mounts) = possessions(bed);
         mounts <= before.1 && open.iter().all(|one| count(&open, one) <= count(&before.0, one))
     });
 }
@@ -153,8 +160,8 @@ fn what_the_agent_has_no_descriptors_for_is_refused_in_words(runtime: Runtime) {
     let agent = place.start_with(&mut command);
     let bed = Bed { runtime, place, agent };
     ten_secrets(&bed);
-    let bundle = Fleet::bundle(&[]).hooked(&bed.place.run()).claiming("web");
-    let mut fleet = Fleet::new(runtime, false, &bundle);
+    let mut fleet = Fleet::new(runtime, false, &Fleet::bundle(&[]).hooked(&bed.place.run()).claiming("web"));
+    let before = possessions_after_one(&bed, &mut fleet);
     let mut tried = 0;
     let refused = loop {
         tried += 8;
@@ -173,5 +180,7 @@ fn what_the_agent_has_no_descriptors_for_is_refused_in_words(runtime: Runtime) {
     assert_eq!(std::fs::read(&fleet.seen("/run/secrets/s0")[0]).unwrap(), b"another");
     assert_eq!(fleet.stop(8), [""; 0]);
     bed.holds_nothing();
-    assert_eq!(fleet.start(tried - 8, 8), [""; 0]);
+    lets_go(&bed, &before);
+    // Half of them, as what a start takes for a moment differs from one to the next; none would fit beside what was there.
+    assert_eq!(fleet.start(tried / 2, 8), [""; 0]);
 }
