@@ -9,9 +9,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent::catalog::Catalog;
 use crate::deliver::linux::{Adopted, FileSystem, Hidden, OldFile, PlannedFile, Unfinished, Writable, adopt, shown};
 use crate::failpoint::{Point, reach};
-use crate::model::Id;
+use crate::model::{Id, SecretName, Service};
 use crate::sys::linux::owner::Ownership;
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
@@ -69,10 +70,6 @@ impl Record {
     /// The same of a container whose mounts are about to go out of sight.
     pub(super) fn hidden(self) -> Self {
         Self { hidden: true, ..self }
-    }
-
-    pub(super) fn is_of(&self, container: &Container) -> bool {
-        self.delivery.pid == container.process.pid() && self.started == container.started
     }
 
     /// Whose it is.
@@ -198,6 +195,18 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// The services whose containers it may be about, though they hold nothing yet.
+    pub(super) fn services(&self, catalog: &Catalog) -> Vec<Id> {
+        let ids = match self {
+            Self::Secrets(ids) => ids,
+            Self::Service(id) => return vec![id.clone()],
+        };
+        let names: Vec<SecretName> =
+            ids.iter().filter_map(|id| catalog.secret(id.as_str()).ok()).map(|secret| secret.name).collect();
+        let grants = |service: &Service| service.grants.as_slice().iter().any(|grant| names.contains(&grant.source));
+        catalog.services().into_iter().filter(grants).map(|service| service.id).collect()
+    }
+
     pub(super) fn concerns(&self, delivery: &Delivery) -> bool {
         match self {
             Self::Secrets(ids) => delivery.secrets.iter().any(|secret| ids.contains(&secret.id)),
@@ -287,14 +296,28 @@ impl Records {
         }
     }
 
-    /// Every record; what is none, or was not finished, is removed.
+    /// Every record. What is none, or was not finished, is removed; one that cannot be read now stays, and so does what another
+    /// version of this program may have written for a container that runs.
     pub(super) fn read_all(&self) -> Vec<Record> {
-        let Ok(entries) = fs::read_dir(&self.directory) else { return Vec::new() };
         let mut records = Vec::new();
-        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-            match read(&path) {
-                Ok(record) if path == self.path(&record) => records.push(record),
-                _ => drop(fs::remove_file(&path)),
+        let entries = fs::read_dir(&self.directory).inspect_err(|error| {
+            tracing::error!(%error, "cannot read {}: no container is taken over", self.directory.display());
+        });
+        for path in entries.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
+            let stays = match read(&path).map(|bytes| serde_json::from_slice::<Record>(&bytes)) {
+                Ok(Ok(record)) if path == self.path(&record) => {
+                    records.push(record);
+                    continue;
+                }
+                Ok(_) if !names_a_process(&path) => None,
+                Ok(_) => Some("it is no record that this version knows".to_owned()),
+                Err(error) => Some(error.to_string()),
+            };
+            match stays {
+                None => drop(fs::remove_file(&path)),
+                Some(cause) => {
+                    tracing::error!("cannot take a container over from {}: {cause}; restart it", path.display());
+                }
             }
         }
         records
@@ -324,10 +347,49 @@ fn announcement(path: &Path) -> Option<u64> {
     path.file_name()?.to_str()?.strip_prefix(ANNOUNCEMENT)?.strip_suffix(".json")?.parse().ok()
 }
 
-fn read(path: &Path) -> io::Result<Record> {
+fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_RECORD).read_to_end(&mut bytes)?;
-    serde_json::from_slice(&bytes).map_err(io::Error::other)
+    Ok(bytes)
+}
+
+/// Whether the process that a record of this name is about has not ended.
+fn names_a_process(path: &Path) -> bool {
+    let named = || {
+        let (pid, started) = path.file_name()?.to_str()?.strip_suffix(".json")?.split_once('-')?;
+        let process = Process::open(pid.parse().ok()?).ok()?;
+        Some(process.start_time().ok()? == started.parse::<u64>().ok()? && process.is_alive().unwrap_or(true))
+    };
+    named().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_now_is_not_thrown_away() {
+        let run = tempfile::tempdir().unwrap();
+        let records = Records::open(run.path()).unwrap();
+        let own = Process::open(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let (pid, started) = (own.pid(), own.start_time().unwrap());
+        let directory = run.path().join(DIRECTORY);
+        let [of_ours, of_another, of_nobody, unfinished, unreadable] = [
+            format!("{pid}-{started}.json"),
+            format!("{pid}-{}.json", started + 1),
+            "none.json".to_owned(),
+            format!("{pid}-{started}.new"),
+            "1-2.json".to_owned(),
+        ]
+        .map(|name| directory.join(name));
+        for path in [&of_ours, &of_another, &of_nobody, &unfinished] {
+            fs::write(path, r#"{"of":"a later version"}"#).unwrap();
+        }
+        fs::create_dir(&unreadable).unwrap();
+        assert!(records.read_all().is_empty());
+        assert!(of_ours.exists() && unreadable.exists());
+        assert!(![of_another, of_nobody, unfinished].iter().any(|path| path.exists()));
+    }
 }
 
 /// Makes `path` a directory that only the agent may use; one that is there keeps its mode, which the run directory's
