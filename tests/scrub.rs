@@ -174,6 +174,8 @@ fn a_new_agent_waits_for_a_process_that_is_on_its_way_out(runtime: Runtime) {
     let children = format!("/proc/{parent_id}/task/{parent_id}/children");
     bed.eventually("it has joined", || !std::fs::read_to_string(&children).unwrap().is_empty());
     kill(parent_id, Signal::SIGSTOP).unwrap();
+    let status = format!("/proc/{parent_id}/status");
+    bed.eventually("it has stopped", || std::fs::read_to_string(&status).unwrap().contains("State:\tT"));
     kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
     bed.eventually("it has left", || std::fs::read_link(format!("/proc/{pid}/ns/mnt")).is_err());
     bed.agent.child.kill().unwrap();
