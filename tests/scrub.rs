@@ -8,11 +8,14 @@ use std::io::{Read, Seek};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
+use std::process::Command;
 
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
 use runsecrets::model::{Claim, ClaimRoute, ContainerId, ServiceName};
 use runsecrets::sys::linux::pidfd::Process;
 use runsecrets::wire::{AgentReply, Channel, Deliver, HookRequest, Layout, PROTOCOL, Surroundings};
-use testbed::{Bed, Container, Runtime};
+use testbed::{Bed, Container, Runtime, program};
 
 on_each_runtime!(
     stopping_empties_files_that_are_still_open,
@@ -22,6 +25,7 @@ on_each_runtime!(
     a_container_can_be_started_again_from_its_bundle,
     secrets_outlive_the_agent_and_end_with_the_container,
     a_new_agent_takes_over_and_scrubs,
+    a_new_agent_waits_for_a_process_that_is_on_its_way_out,
     a_new_agent_leaves_alone_what_the_container_put_in_our_place,
 );
 
@@ -159,6 +163,33 @@ fn a_new_agent_takes_over_and_scrubs(runtime: Runtime) {
     bed.holds_nothing();
 }
 
+/// It has left its namespaces, so nothing in them can be taken over, and has not ended.
+fn a_new_agent_waits_for_a_process_that_is_on_its_way_out(runtime: Runtime) {
+    let mut bed = bed(runtime);
+    let container = bed.start(&bed.bundle("web"));
+    let pid = container.pid();
+    // The first process of a pid namespace ends after all others, and one whose parent is outside is there until that has
+    // taken note of its end.
+    let mut command = Command::new(program("nsenter", "util-linux"));
+    let mut parent = command.args([&format!("--target={pid}"), "--pid", "sleep", "1000"]).spawn().unwrap();
+    let parent_id = Pid::from_raw(parent.id().try_into().unwrap());
+    let children = format!("/proc/{parent_id}/task/{parent_id}/children");
+    bed.eventually("it has joined", || !std::fs::read_to_string(&children).unwrap().is_empty());
+    kill(parent_id, Signal::SIGSTOP).unwrap();
+    let status = format!("/proc/{parent_id}/status");
+    bed.eventually("it has stopped", || std::fs::read_to_string(&status).unwrap().contains("State:\tT"));
+    kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+    bed.eventually("it has left", || std::fs::read_link(format!("/proc/{pid}/ns/mnt")).is_err());
+    bed.agent.child.kill().unwrap();
+    bed.agent.child.wait().unwrap();
+    bed.agent = bed.place.start();
+    bed.agent.log.wait_for("it ends, or has left its namespaces");
+    assert!(bed.cli_ok(&["service", "ps", "web"]).contains(&container.id[..12]));
+    kill(parent_id, Signal::SIGCONT).unwrap();
+    parent.wait().unwrap();
+    bed.holds_nothing();
+}
+
 fn a_new_agent_leaves_alone_what_the_container_put_in_our_place(runtime: Runtime) {
     let mut bed = bed(runtime);
     let mut bundle = bed.bundle("web");
@@ -182,7 +213,7 @@ struct Sleeper(std::process::Child);
 
 impl Sleeper {
     fn start(bed: &Bed) -> Self {
-        let sleeper = Self(std::process::Command::new("unshare").args(["-m", "sleep", "1000"]).spawn().unwrap());
+        let sleeper = Self(Command::new("unshare").args(["-m", "sleep", "1000"]).spawn().unwrap());
         let namespace = |process: &str| std::fs::read_link(format!("/proc/{process}/ns/mnt")).unwrap();
         bed.eventually("a mount namespace of its own", || namespace(&sleeper.0.id().to_string()) != namespace("self"));
         sleeper

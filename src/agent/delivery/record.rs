@@ -82,12 +82,15 @@ impl Record {
         &self.made
     }
 
-    /// Whether its very process has not ended.
+    /// Whether its very process has not ended, as far as can be told.
     pub(super) fn is_alive(&self) -> bool {
-        let process = Process::open(self.delivery.pid);
-        process.is_ok_and(|it| {
-            it.start_time().is_ok_and(|started| started == self.started) && it.is_alive().unwrap_or(true)
-        })
+        match Process::open(self.delivery.pid) {
+            Ok(process) => {
+                process.start_time().is_ok_and(|started| started == self.started) && process.is_alive().unwrap_or(true)
+            }
+            // It is this agent that lacks something.
+            Err(error) => matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)),
+        }
     }
 
     /// Empties what those of `survivors` still show that have outlived this container's first process: they are no container
@@ -95,14 +98,10 @@ impl Record {
     ///
     /// Those in namespaces that are not of the container's user any more are left alone.
     pub(super) fn scrub_survivors(&self, survivors: &[Survivor]) -> usize {
-        let uid = self.delivery.uid;
-        let theirs = |process: &Process| {
-            uid == 0 || Ownership::of(process).is_ok_and(|it| it.user_namespace == uid && it.mount_namespace == uid)
-        };
         let mut files = 0;
         for (process, shown) in survivors {
             if self.devices.iter().any(|own| shown.contains(own))
-                && theirs(process)
+                && self.is_in_namespaces_of_its_user(process)
                 && let Ok(adopted) = adopt(process, &self.mounts, &self.devices, None)
             {
                 let scrubbed = adopted.scrub();
@@ -115,25 +114,29 @@ impl Record {
         files
     }
 
-    /// The container, if its very process is still alive, with as much of the writable side as it still shows, and what
+    /// Whether the agent may look into the namespaces that `process` is in: root's containers may be in any.
+    fn is_in_namespaces_of_its_user(&self, process: &Process) -> bool {
+        let uid = self.delivery.uid;
+        uid == 0 || Ownership::of(process).is_ok_and(|it| it.user_namespace == uid && it.mount_namespace == uid)
+    }
+
+    /// The container, if its very process is still there, with as much of the writable side as it still shows, and what
     /// an agent that was killed has left there; `beneath` as in [`Unfinished`].
     ///
-    /// The namespaces of a user's container are looked into only if they are that user's still.
+    /// That is nothing where its first process is on its way out: it has left its namespaces, and waits in the kernel for
+    /// others. The namespaces of a user's container are looked into only if they are that user's still.
     pub(super) fn resume(&self, shares: &Arc<Shares>, beneath: bool) -> Option<(Container, Vec<OldFile>)> {
         let process = Process::open(self.delivery.pid).ok()?;
         if process.start_time().ok()? != self.started {
             return None;
         }
         let uid = self.delivery.uid;
-        if uid != 0 {
-            let whose = Ownership::of(&process).ok()?;
-            if whose.user_namespace != uid || whose.mount_namespace != uid {
-                return None;
-            }
-        }
         let begun: Vec<Mount> = self.begun.iter().cloned().collect();
         let unfinished = (uid == 0).then_some(Unfinished { begun: &begun, beneath });
-        let mut adopted = adopt(&process, &self.mounts, &self.devices, unfinished.as_ref()).ok()?;
+        let mut adopted = match self.is_in_namespaces_of_its_user(&process) {
+            true => adopt(&process, &self.mounts, &self.devices, unfinished.as_ref()).unwrap_or_default(),
+            false => Adopted::default(),
+        };
         let old = adopted.take_old();
         let mut hidden = None;
         let mut delivery = self.delivery.clone();
