@@ -27,7 +27,7 @@ mod target;
 #[cfg(all(windows, feature = "agent"))]
 mod win32;
 
-pub use apply::{FillPlace, Filled, remove_value, replace_value};
+pub use apply::{FillPlace, Filled, forget_past, remove_value, replace_value};
 pub use bitlocker::{Demand, Protection, ShellReport, VolumeState, Why, WmiReport, admits, judge};
 pub use error::WindowsError;
 pub use layer::{Layer, LayerRecord, MadeLinks, check_mounts};
