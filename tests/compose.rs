@@ -7,6 +7,8 @@ mod docker;
 mod image;
 #[path = "compose/refusals.rs"]
 mod refusals;
+#[path = "compose/several.rs"]
+mod several;
 #[path = "compose/shop.rs"]
 mod shop;
 mod testbed;

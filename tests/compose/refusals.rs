@@ -180,8 +180,6 @@ fn what_is_missing_is_told_before_anything_is_stored() {
         assert!(!shop.path(ADJUSTED).exists());
     }
     shop.write("docker-compose.yml", ONE);
-    shop.write("docker-compose.override.yml", "services: {}\n");
-    shop.refuses(&[], "docker-compose.override.yml would be merged in");
     shop.refuses(&["-f", "none.yaml"], "error reading from none.yaml");
     shop.refuses(&["-f", "docker-compose.yml", "--env-file", "none.env"], "error reading from none.env");
     assert!(
