@@ -367,6 +367,17 @@ fn is_alive(pid: i32, started: u64) -> bool {
     }
 }
 
+/// Makes `path` a directory that only the agent may use; one that is there keeps its mode, which the run directory's
+/// owner set.
+pub(super) fn make_private_dir(path: &Path) -> Result<(), DeliveryError> {
+    match DirBuilder::new().mode(0o700).create(path) {
+        Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => {
+            Err(DeliveryError::Record { path: path.to_owned(), cause })
+        }
+        _ => Ok(()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -393,16 +404,5 @@ mod tests {
         assert!(records.read_all().is_empty());
         assert!(of_ours.exists() && unreadable.exists());
         assert!(![of_another, of_nobody, unfinished].iter().any(|path| path.exists()));
-    }
-}
-
-/// Makes `path` a directory that only the agent may use; one that is there keeps its mode, which the run directory's
-/// owner set.
-pub(super) fn make_private_dir(path: &Path) -> Result<(), DeliveryError> {
-    match DirBuilder::new().mode(0o700).create(path) {
-        Err(cause) if cause.kind() != io::ErrorKind::AlreadyExists => {
-            Err(DeliveryError::Record { path: path.to_owned(), cause })
-        }
-        _ => Ok(()),
     }
 }
