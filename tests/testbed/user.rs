@@ -63,7 +63,7 @@ impl User {
         assert_eq!(line, "ready\n", "the user's namespaces could not be made");
         // The build's directory need not be open to others.
         let hook = directory.path().join("runsecrets-hook");
-        std::fs::copy(super::hook(), &hook).unwrap();
+        super::running_agent::copy_program(&super::hook(), &hook);
         super::running_agent::set_mode(&hook, 0o755);
         Self { uid, runtime, directory, holder, bundles: RefCell::default() }
     }

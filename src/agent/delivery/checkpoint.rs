@@ -91,8 +91,8 @@ impl Deliveries {
         };
         let hidden = hidden.map(|mounts| container.hidden = Some(OutOfSight { mounts, missed: false }));
         let (pid, started) = (container.process.pid(), container.started);
-        let record = place.fill(*container);
-        self.note(key, &record);
+        self.note(&container);
+        place.fill(*container);
         self.reap_if_ended(key, pid, started);
         hidden?;
         self.emit("hide", &key.id, key.uid, &[]);
@@ -119,8 +119,8 @@ impl Deliveries {
                 }
             }
             let (pid, started) = (container.process.pid(), container.started);
-            let record = place.fill(*container);
-            self.note(key, &record);
+            self.note(&container);
+            place.fill(*container);
             self.reap_if_ended(key, pid, started);
             missed
         };
