@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
-use crate::deliver::linux::{Adopted, FileSystem, Hidden, OldFile, PlannedFile, Unfinished, Writable, adopt, shown};
+use crate::deliver::linux::{
+    Adopted, FileSystem, Hidden, OldFile, PlannedFile, Swap, Unfinished, Writable, adopt, shown,
+};
 use crate::failpoint::{Point, reach};
 use crate::model::Id;
 use crate::sys::linux::owner::Ownership;
@@ -119,10 +121,10 @@ impl Record {
     }
 
     /// The container, if its very process is still alive, with as much of the writable side as it still shows, and what
-    /// an agent that was killed has left there; `beneath` as in [`Unfinished`].
+    /// an agent that was killed has left there; `swap` as in [`Unfinished`].
     ///
     /// The namespaces of a user's container are looked into only if they are that user's still.
-    pub(super) fn resume(&self, shares: &Arc<Shares>, beneath: bool) -> Option<(Container, Vec<OldFile>)> {
+    pub(super) fn resume(&self, shares: &Arc<Shares>, swap: Swap) -> Option<(Container, Vec<OldFile>)> {
         let process = Process::open(self.delivery.pid).ok()?;
         if process.start_time().ok()? != self.started {
             return None;
@@ -135,7 +137,7 @@ impl Record {
             }
         }
         let begun: Vec<Mount> = self.begun.iter().cloned().collect();
-        let unfinished = (uid == 0).then_some(Unfinished { begun: &begun, beneath });
+        let unfinished = (uid == 0).then_some(Unfinished { begun: &begun, swap });
         let mut adopted = adopt(&process, &self.mounts, &self.devices, unfinished.as_ref()).ok()?;
         let old = adopted.take_old();
         let mut hidden = None;
