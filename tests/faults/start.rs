@@ -3,6 +3,7 @@
 use runsecrets::failpoint::Point;
 
 use crate::control::{descendants, go_on, is_apart, is_hook, is_running, kill_9, wait_for};
+use crate::ground::Ground;
 use crate::scene::Scene;
 use crate::testbed::Runtime;
 use crate::{Case, Victim};
@@ -40,31 +41,56 @@ const IN_HOOK: [(Point, usize); 12] = [
     (Point::HookAttached, 1),
     (Point::HookTold, 1),
 ];
+/// The same, where the container's root is nobody on the host.
+const IN_USER_NAMESPACE: [Point; 5] =
+    [Point::DeliverRecorded, Point::DeliverSent, Point::HookEntered, Point::HookAttached, Point::HookTold];
+/// Where the runtime and the hook are a user's, who speaks to the agent by a socket of its own.
+const ROOTLESS: [Point; 14] = [
+    Point::DeliverReserved,
+    Point::DeliverPlanned,
+    Point::DeliverFilled,
+    Point::DeliverRecorded,
+    Point::DeliverSent,
+    Point::DeliverAcknowledged,
+    Point::DeliverPlaced,
+    Point::DeliverNoted,
+    Point::HookEntered,
+    Point::HookAnswered,
+    Point::AttachMade,
+    Point::AttachMounted,
+    Point::HookAttached,
+    Point::HookTold,
+];
+/// Where clones are made in a mount namespace of the agent's own.
+const ON_LINUX_6_1: [Point; 2] = [Point::DeliverFilled, Point::DeliverSent];
 const VICTIMS: [Victim; 4] = [Victim::Agent, Victim::Hook, Victim::Runtime, Victim::Container];
 
 pub(crate) fn cases(runtime: Runtime) -> Vec<Case> {
     let mut cases = Vec::new();
     for (point, nth) in IN_AGENT.into_iter().chain(IN_HOOK) {
         for victim in VICTIMS {
-            let run = move || case(runtime, false, point, nth, victim);
+            let run = move || case(runtime, Ground::Root, point, nth, victim);
             cases.push(Case::new(runtime, "start", point, nth, victim, run));
         }
     }
-    for point in [Point::DeliverRecorded, Point::DeliverSent, Point::HookEntered, Point::HookAttached, Point::HookTold]
-    {
-        for victim in VICTIMS {
-            let run = move || case(runtime, true, point, 1, victim);
-            cases.push(Case::new(runtime, "start-userns", point, 1, victim, run));
+    let elsewhere: [(_, _, &[_]); 3] = [
+        ("start-userns", Ground::UserNamespace, &IN_USER_NAMESPACE),
+        ("start-rootless", Ground::Rootless, &ROOTLESS),
+        ("start-6.1", Ground::Linux6_1, &ON_LINUX_6_1),
+    ];
+    for (what, ground, points) in elsewhere {
+        for point in points.iter().copied() {
+            for victim in VICTIMS {
+                let run = move || case(runtime, ground, point, 1, victim);
+                cases.push(Case::new(runtime, what, point, 1, victim, run));
+            }
         }
     }
     cases
 }
 
-fn case(runtime: Runtime, in_user_namespace: bool, point: Point, nth: usize, victim: Victim) {
-    let mut scene = Scene::new(runtime, false);
-    if in_user_namespace {
-        scene.bundle = scene.bundle.clone().in_user_namespace();
-    }
+fn case(runtime: Runtime, ground: Ground, point: Point, nth: usize, victim: Victim) {
+    let mut scene = Scene::new(runtime, ground, false);
     scene.control.arm(point, nth);
     let (container, mut starting) = scene.begin();
     let starter = i32::try_from(starting.id()).unwrap();
@@ -75,7 +101,7 @@ fn case(runtime: Runtime, in_user_namespace: bool, point: Point, nth: usize, vic
     match victim {
         Victim::Agent => scene.kill_agent(),
         Victim::Hook => hooks.into_iter().for_each(kill_9),
-        Victim::Runtime => kill_9(starter),
+        Victim::Runtime => kill_9(scene.runtime_of(&starting)),
         Victim::Container | Victim::Shim => inits.iter().for_each(|pid| kill_9(*pid)),
     }
     go_on(stopped);
