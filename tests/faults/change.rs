@@ -14,12 +14,17 @@ use crate::{Case, Victim};
 
 pub(crate) fn cases(runtime: Runtime) -> Vec<Case> {
     let mut cases = Vec::new();
-    for change in &CHANGES {
+    for change in CHANGES.iter().filter(|change| change.ground.is_for(runtime)) {
         let around: &[_] = if matches!(change.name, "rotate" | "grant" | "service-rm") { &AROUND } else { &[] };
         for (point, nth) in around.iter().chain(change.points).copied() {
             for victim in [Victim::Agent, Victim::Container] {
                 // The old file of a container that is gone waits for nothing.
-                if point != Point::SupersededDue || victim == Victim::Agent {
+                let is_nothing = point == Point::SupersededDue && victim == Victim::Container;
+                // Into a user's container the agent does not go: whose runtime it is makes little difference.
+                let is_same = change.ground == Ground::Rootless
+                    && runtime == Runtime::Crun
+                    && (change.is_adopted || victim == Victim::Container);
+                if !is_nothing && !is_same {
                     let run = move || case(runtime, change, point, nth, victim);
                     cases.push(Case::new(runtime, change.name, point, nth, victim, run));
                 }

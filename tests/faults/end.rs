@@ -70,9 +70,8 @@ struct Ends {
 
 pub(crate) fn cases(runtime: Runtime) -> Vec<Case> {
     let mut cases = Vec::new();
-    for Ends { name, ground, reaped: reaped_at, withdrawn: withdrawn_at, resumed: resumed_at } in
-        [ROOT, ROOTLESS, LINUX_6_1]
-    {
+    for ends in [ROOT, ROOTLESS, LINUX_6_1].into_iter().filter(|ends| ends.ground.is_for(runtime)) {
+        let Ends { name, ground, reaped: reaped_at, withdrawn: withdrawn_at, resumed: resumed_at } = ends;
         for (point, nth) in reaped_at.iter().copied() {
             let run = move || reaped(runtime, ground, point, nth);
             cases.push(Case::new(runtime, &format!("end{name}"), point, nth, Victim::Agent, run));

@@ -47,6 +47,11 @@ impl Ground {
         (self == Self::Rootless).then(|| Rc::new(User::with_hook(runtime, HOOK.as_ref())))
     }
 
+    /// Whether cases there are played with `runtime`. What older kernels lack concerns the agent alone: one is enough.
+    pub(crate) fn is_for(self, runtime: Runtime) -> bool {
+        runtime == Runtime::Runc || !matches!(self, Self::Linux6_1 | Self::Linux6_12)
+    }
+
     /// Whether old single files stay mounted below new ones.
     pub(crate) fn stacks(self) -> bool {
         self == Self::Linux6_1

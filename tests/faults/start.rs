@@ -45,13 +45,10 @@ const IN_HOOK: [(Point, usize); 12] = [
 const IN_USER_NAMESPACE: [Point; 5] =
     [Point::DeliverRecorded, Point::DeliverSent, Point::HookEntered, Point::HookAttached, Point::HookTold];
 /// Where the runtime and the hook are a user's, who speaks to the agent by a socket of its own.
-const ROOTLESS: [Point; 14] = [
+const ROOTLESS: [Point; 11] = [
     Point::DeliverReserved,
-    Point::DeliverPlanned,
-    Point::DeliverFilled,
     Point::DeliverRecorded,
     Point::DeliverSent,
-    Point::DeliverAcknowledged,
     Point::DeliverPlaced,
     Point::DeliverNoted,
     Point::HookEntered,
@@ -61,6 +58,8 @@ const ROOTLESS: [Point; 14] = [
     Point::HookAttached,
     Point::HookTold,
 ];
+/// Where the kill of anybody else is to the agent what it is a step later.
+const ROOTLESS_IN_AGENT: [Point; 3] = [Point::DeliverPlanned, Point::DeliverFilled, Point::DeliverAcknowledged];
 /// Where clones are made in a mount namespace of the agent's own.
 const ON_LINUX_6_1: [Point; 2] = [Point::DeliverFilled, Point::DeliverSent];
 const VICTIMS: [Victim; 4] = [Victim::Agent, Victim::Hook, Victim::Runtime, Victim::Container];
@@ -73,14 +72,15 @@ pub(crate) fn cases(runtime: Runtime) -> Vec<Case> {
             cases.push(Case::new(runtime, "start", point, nth, victim, run));
         }
     }
-    let elsewhere: [(_, _, &[_]); 3] = [
-        ("start-userns", Ground::UserNamespace, &IN_USER_NAMESPACE),
-        ("start-rootless", Ground::Rootless, &ROOTLESS),
-        ("start-6.1", Ground::Linux6_1, &ON_LINUX_6_1),
+    let elsewhere: [(_, _, &[_], &[_]); 4] = [
+        ("start-userns", Ground::UserNamespace, &IN_USER_NAMESPACE, &VICTIMS),
+        ("start-rootless", Ground::Rootless, &ROOTLESS, &VICTIMS),
+        ("start-rootless", Ground::Rootless, &ROOTLESS_IN_AGENT, &[Victim::Agent]),
+        ("start-6.1", Ground::Linux6_1, &ON_LINUX_6_1, &VICTIMS),
     ];
-    for (what, ground, points) in elsewhere {
+    for (what, ground, points, victims) in elsewhere.into_iter().filter(|it| it.1.is_for(runtime)) {
         for point in points.iter().copied() {
-            for victim in VICTIMS {
+            for victim in victims.iter().copied() {
                 let run = move || case(runtime, ground, point, 1, victim);
                 cases.push(Case::new(runtime, what, point, 1, victim, run));
             }
