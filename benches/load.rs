@@ -17,6 +17,8 @@ mod figures;
 mod image;
 #[path = "load/ours.rs"]
 mod ours;
+#[path = "bed/place.rs"]
+mod place;
 #[path = "load/rotation.rs"]
 mod rotation;
 #[path = "load/swarm.rs"]

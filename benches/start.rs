@@ -9,6 +9,8 @@
 mod apart;
 #[path = "bed/figures.rs"]
 mod figures;
+#[path = "bed/place.rs"]
+mod place;
 #[path = "../tests/testbed/mod.rs"]
 mod testbed;
 
@@ -17,8 +19,8 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use figures::milliseconds;
+use place::place;
 use serde_json::{Value, json};
-use testbed::running_agent::Place;
 use testbed::{Bundle, Rootfs, Runtime};
 
 /// How often each variant is run.
@@ -47,8 +49,7 @@ fn main() {
 }
 
 fn measure(runtime: Runtime) {
-    let place = Place::new();
-    place.configure("[log]\nlevel = \"warn\"\n");
+    let place = place();
     let agent = place.start();
     agent.create("s", &testbed::running_agent::base64(&[7; 32]));
     let mut variants = vec![plain("no hook", None), plain("a hook that exits", Some(exits()))];

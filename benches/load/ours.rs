@@ -1,12 +1,12 @@
 //! Our containers: memory and descriptors of the agent, changes, many starts and stops at one time.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::figures::{descriptors, milliseconds, resident, shared_memory};
+use crate::place::place;
 use crate::rotation::rotate;
 use crate::testbed::running_agent::{Agent, Place, base64};
 use crate::testbed::{Fleet, Runtime};
@@ -31,13 +31,7 @@ pub struct Ours {
 impl Ours {
     /// An agent with ten secrets, and a service that has them all. `single` has the first of them, as a single file.
     pub fn new() -> Self {
-        let place = Place::new();
-        place.configure("[log]\nlevel = \"warn\"\n");
-        // As /run is. It goes with the mount namespace.
-        std::fs::create_dir(place.run()).unwrap();
-        let mut mount = Command::new("mount");
-        mount.args(["-t", "tmpfs", "-o", "mode=0711", "tmpfs"]).arg(place.run());
-        assert!(mount.status().unwrap().success());
+        let place = place();
         let agent = place.start();
         for number in 0..SECRETS {
             agent.create(&format!("s{number}"), &base64(&[7; 32]));

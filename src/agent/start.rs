@@ -237,6 +237,8 @@ async fn serve(
     // A thread that does not end in time is left to the end of the process.
     let closing = move || {
         deliveries.reveal_all();
+        // Hooks are served meanwhile.
+        deliveries.finish_superseded(patience);
         hooks.close(patience);
         users.map(|users| users.close(patience))
     };

@@ -150,10 +150,22 @@ impl Containerd {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
     }
 
-    /// What a command in the task prints; what the user sees if it fails.
+    /// What a command in the task prints; what the user sees if it fails. It is run again where `ctr` has lost its words:
+    /// it gives its pipes up as soon as it hears of the end, read or not.
     pub(crate) fn exec(&self, id: &str, arguments: &[&str]) -> Result<String, String> {
-        let output = self.ctr(&[&["task", "exec", "--exec-id", "probe", id], arguments].concat());
-        if output.status.success() { Ok(String::from_utf8(output.stdout).unwrap()) } else { Err(words(&output)) }
+        let marked = ["sh", "-c", "\"$@\" && printf /end", "sh"];
+        let start = Instant::now();
+        loop {
+            let output = self.ctr(&[&["task", "exec", "--exec-id", "probe", id], &marked[..], arguments].concat());
+            if !output.status.success() {
+                return Err(words(&output));
+            }
+            let printed = String::from_utf8(output.stdout).unwrap();
+            match printed.strip_suffix("/end") {
+                Some(printed) => return Ok(printed.to_owned()),
+                None => assert!(start.elapsed() < LIMIT, "{arguments:?} in {id}: never whole: {printed}"),
+            }
+        }
     }
 
     /// Kills the task's process, and waits until containerd knows; the task is not deleted.

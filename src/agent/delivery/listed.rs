@@ -1,6 +1,7 @@
 //! What is known of a container that holds secrets, and told to whoever asks: the same on every platform.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -77,6 +78,9 @@ pub struct Commanded {
     pub command: Command,
     /// Since when it is as it is.
     pub at: Timestamp,
+    /// The same by the clock that nobody sets: time since the machine started.
+    #[serde(default)]
+    pub(super) since: Duration,
     /// How it is.
     pub state: CommandState,
     /// The secrets have changed again since it was begun: once more, when it has ended.

@@ -94,9 +94,10 @@ impl Deliveries {
 
     /// Scrubs the container, if it is this process's still.
     fn reap(&self, key: &Key, pid: i32, started: u64) {
-        if let Some(container) = self.take_ended(key, pid, started) {
+        if let Some((container, place)) = self.take_ended(key, pid, started) {
             reach(Point::ReapTaken);
             self.scrub_container(&container, "process ended");
+            place.end(container.made);
         }
     }
 
@@ -120,12 +121,17 @@ impl Deliveries {
         }
         self.superseded.scrub_of(delivery.pid, container.started);
         self.leaving.forget(container);
-        let scrubbed = container.writable.scrub();
+        let mut scrubbed = container.writable.scrub();
+        let record = Record::of(container);
+        if container.writable.any_place().is_none() {
+            // Nothing of it could be reached when this agent took it over.
+            scrubbed.files += record.scrub_survivors(&survivors(std::slice::from_ref(&record)));
+        }
         reach(Point::ScrubEmptied);
         for failure in &scrubbed.failures {
             tracing::error!(container = %delivery.id, "cannot scrub: {failure}");
         }
-        if let Err(error) = self.records.remove(&Record::of(container)) {
+        if let Err(error) = self.records.remove(&record) {
             tracing::error!("{error}");
         }
         reach(Point::RecordRemoved);
@@ -150,6 +156,9 @@ impl Deliveries {
                 }
                 continue;
             };
+            if container.writable.any_place().is_none() && container.hidden.is_none() {
+                tracing::error!(container = %record.key().id, "what an earlier agent has given it cannot be reached: it ends, or has left its namespaces");
+            }
             reach(Point::ResumeAdopted);
             let (key, pid, started) = (record.key(), container.process.pid(), container.started);
             old.into_iter().for_each(|file| self.superseded.put(pid, started, Old::File(file)));

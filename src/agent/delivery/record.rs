@@ -9,11 +9,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use serde::{Deserialize, Serialize};
 
+use crate::agent::catalog::Catalog;
 use crate::deliver::linux::{
     Adopted, FileSystem, Hidden, OldFile, PlannedFile, Swap, Unfinished, Writable, adopt, shown,
 };
 use crate::failpoint::{Point, reach};
-use crate::model::Id;
+use crate::model::{Id, SecretName, Service};
 use crate::sys::linux::owner::Ownership;
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
@@ -73,10 +74,6 @@ impl Record {
         Self { hidden: true, ..self }
     }
 
-    pub(super) fn is_of(&self, container: &Container) -> bool {
-        self.delivery.pid == container.process.pid() && self.started == container.started
-    }
-
     /// Whose it is.
     pub(super) fn key(&self) -> Key {
         Key { uid: self.delivery.uid, id: self.delivery.id.clone(), bundle: self.delivery.bundle.clone() }
@@ -87,12 +84,15 @@ impl Record {
         &self.made
     }
 
-    /// Whether its very process has not ended.
+    /// Whether its very process has not ended, as far as can be told.
     pub(super) fn is_alive(&self) -> bool {
-        let process = Process::open(self.delivery.pid);
-        process.is_ok_and(|it| {
-            it.start_time().is_ok_and(|started| started == self.started) && it.is_alive().unwrap_or(true)
-        })
+        match Process::open(self.delivery.pid) {
+            Ok(process) => {
+                process.start_time().is_ok_and(|started| started == self.started) && process.is_alive().unwrap_or(true)
+            }
+            // It is this agent that lacks something.
+            Err(error) => matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)),
+        }
     }
 
     /// Empties what those of `survivors` still show that have outlived this container's first process: they are no container
@@ -100,14 +100,10 @@ impl Record {
     ///
     /// Those in namespaces that are not of the container's user any more are left alone.
     pub(super) fn scrub_survivors(&self, survivors: &[Survivor]) -> usize {
-        let uid = self.delivery.uid;
-        let theirs = |process: &Process| {
-            uid == 0 || Ownership::of(process).is_ok_and(|it| it.user_namespace == uid && it.mount_namespace == uid)
-        };
         let mut files = 0;
         for (process, shown) in survivors {
             if self.devices.iter().any(|own| shown.contains(own))
-                && theirs(process)
+                && self.is_in_namespaces_of_its_user(process)
                 && let Ok(adopted) = adopt(process, &self.mounts, &self.devices, None)
             {
                 let scrubbed = adopted.scrub();
@@ -120,25 +116,29 @@ impl Record {
         files
     }
 
-    /// The container, if its very process is still alive, with as much of the writable side as it still shows, and what
+    /// Whether the agent may look into the namespaces that `process` is in: root's containers may be in any.
+    fn is_in_namespaces_of_its_user(&self, process: &Process) -> bool {
+        let uid = self.delivery.uid;
+        uid == 0 || Ownership::of(process).is_ok_and(|it| it.user_namespace == uid && it.mount_namespace == uid)
+    }
+
+    /// The container, if its very process is still there, with as much of the writable side as it still shows, and what
     /// an agent that was killed has left there; `swap` as in [`Unfinished`].
     ///
-    /// The namespaces of a user's container are looked into only if they are that user's still.
+    /// That is nothing where its first process is on its way out: it has left its namespaces, and waits in the kernel for
+    /// others. The namespaces of a user's container are looked into only if they are that user's still.
     pub(super) fn resume(&self, shares: &Arc<Shares>, swap: Swap) -> Option<(Container, Vec<OldFile>)> {
         let process = Process::open(self.delivery.pid).ok()?;
         if process.start_time().ok()? != self.started {
             return None;
         }
         let uid = self.delivery.uid;
-        if uid != 0 {
-            let whose = Ownership::of(&process).ok()?;
-            if whose.user_namespace != uid || whose.mount_namespace != uid {
-                return None;
-            }
-        }
         let begun: Vec<Mount> = self.begun.iter().cloned().collect();
         let unfinished = (uid == 0).then_some(Unfinished { begun: &begun, swap });
-        let mut adopted = adopt(&process, &self.mounts, &self.devices, unfinished.as_ref()).ok()?;
+        let mut adopted = match self.is_in_namespaces_of_its_user(&process) {
+            true => adopt(&process, &self.mounts, &self.devices, unfinished.as_ref()).unwrap_or_default(),
+            false => Adopted::default(),
+        };
         let old = adopted.take_old();
         let mut hidden = None;
         let mut delivery = self.delivery.clone();
@@ -200,6 +200,18 @@ pub enum Scope {
 }
 
 impl Scope {
+    /// The services whose containers it may be about, though they hold nothing yet.
+    pub(super) fn services(&self, catalog: &Catalog) -> Vec<Id> {
+        let ids = match self {
+            Self::Secrets(ids) => ids,
+            Self::Service(id) => return vec![id.clone()],
+        };
+        let names: Vec<SecretName> =
+            ids.iter().filter_map(|id| catalog.secret(id.as_str()).ok()).map(|secret| secret.name).collect();
+        let grants = |service: &Service| service.grants.as_slice().iter().any(|grant| names.contains(&grant.source));
+        catalog.services().into_iter().filter(grants).map(|service| service.id).collect()
+    }
+
     pub(super) fn concerns(&self, delivery: &Delivery) -> bool {
         match self {
             Self::Secrets(ids) => delivery.secrets.iter().any(|secret| ids.contains(&secret.id)),
@@ -289,14 +301,28 @@ impl Records {
         }
     }
 
-    /// Every record; what is none, or was not finished, is removed.
+    /// Every record. What is none, or was not finished, is removed; one that cannot be read now stays, and so does what another
+    /// version of this program may have written for a container that runs.
     pub(super) fn read_all(&self) -> Vec<Record> {
-        let Ok(entries) = fs::read_dir(&self.directory) else { return Vec::new() };
         let mut records = Vec::new();
-        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-            match read(&path) {
-                Ok(record) if path == self.path(&record) => records.push(record),
-                _ => drop(fs::remove_file(&path)),
+        let entries = fs::read_dir(&self.directory).inspect_err(|error| {
+            tracing::error!(%error, "cannot read {}: no container is taken over", self.directory.display());
+        });
+        for path in entries.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
+            let stays = match read(&path).map(|bytes| serde_json::from_slice::<Record>(&bytes)) {
+                Ok(Ok(record)) if path == self.path(&record) => {
+                    records.push(record);
+                    continue;
+                }
+                Ok(_) if !names_a_process(&path) => None,
+                Ok(_) => Some("it is no record that this version knows".to_owned()),
+                Err(error) => Some(error.to_string()),
+            };
+            match stays {
+                None => drop(fs::remove_file(&path)),
+                Some(cause) => {
+                    tracing::error!("cannot take a container over from {}: {cause}; restart it", path.display());
+                }
             }
         }
         records
@@ -326,10 +352,20 @@ fn announcement(path: &Path) -> Option<u64> {
     path.file_name()?.to_str()?.strip_prefix(ANNOUNCEMENT)?.strip_suffix(".json")?.parse().ok()
 }
 
-fn read(path: &Path) -> io::Result<Record> {
+fn read(path: &Path) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_RECORD).read_to_end(&mut bytes)?;
-    serde_json::from_slice(&bytes).map_err(io::Error::other)
+    Ok(bytes)
+}
+
+/// Whether the process that a record of this name is about has not ended.
+fn names_a_process(path: &Path) -> bool {
+    let named = || {
+        let (pid, started) = path.file_name()?.to_str()?.strip_suffix(".json")?.split_once('-')?;
+        let process = Process::open(pid.parse().ok()?).ok()?;
+        Some(process.start_time().ok()? == started.parse::<u64>().ok()? && process.is_alive().unwrap_or(true))
+    };
+    named().unwrap_or_default()
 }
 
 /// Makes `path` a directory that only the agent may use; one that is there keeps its mode, which the run directory's
@@ -340,5 +376,34 @@ pub(super) fn make_private_dir(path: &Path) -> Result<(), DeliveryError> {
             Err(DeliveryError::Record { path: path.to_owned(), cause })
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_now_is_not_thrown_away() {
+        let run = tempfile::tempdir().unwrap();
+        let records = Records::open(run.path()).unwrap();
+        let own = Process::open(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let (pid, started) = (own.pid(), own.start_time().unwrap());
+        let directory = run.path().join(DIRECTORY);
+        let [of_ours, of_another, of_nobody, unfinished, unreadable] = [
+            format!("{pid}-{started}.json"),
+            format!("{pid}-{}.json", started + 1),
+            "none.json".to_owned(),
+            format!("{pid}-{started}.new"),
+            "1-2.json".to_owned(),
+        ]
+        .map(|name| directory.join(name));
+        for path in [&of_ours, &of_another, &of_nobody, &unfinished] {
+            fs::write(path, r#"{"of":"a later version"}"#).unwrap();
+        }
+        fs::create_dir(&unreadable).unwrap();
+        assert!(records.read_all().is_empty());
+        assert!(of_ours.exists() && unreadable.exists());
+        assert!(![of_another, of_nobody, unfinished].iter().any(|path| path.exists()));
     }
 }

@@ -133,11 +133,12 @@ pub(super) fn serve(
 /// The configuration, with what the command line says above it.
 fn configuration(options: &Options) -> Result<Config, StartError> {
     let file = options.config.as_deref();
-    let read = file.unwrap_or(Path::new(DEFAULT_FILE));
-    if read.exists() {
-        protected::check_writers(read)?;
-    }
-    let mut config = Config::load(file)?;
+    // Held while it is read: what was judged is what is read.
+    let held = protected::configuration(file.unwrap_or(Path::new(DEFAULT_FILE)))?;
+    let mut config = match (&held, file) {
+        (None, None) => Config::default(),
+        _ => Config::load(file)?,
+    };
     if let Some(directory) = &options.state_dir {
         config.paths.state_dir.clone_from(directory);
     }
