@@ -192,6 +192,15 @@ pub(crate) fn descendants(pid: i32) -> Vec<i32> {
     found.split_off(1)
 }
 
+/// The processes that start the container `id`: whoever has it in the command line (crun lets one that waits go before the one
+/// that works), and who descends from those.
+pub(crate) fn family(id: &str) -> Vec<i32> {
+    let named = naming(Path::new(id));
+    let named = named.iter().map(|line| line.split(':').next().unwrap().parse().unwrap());
+    let all: BTreeSet<i32> = named.flat_map(|pid| [vec![pid], descendants(pid)].concat()).collect();
+    all.into_iter().collect()
+}
+
 /// Whether a process is our hook.
 pub(crate) fn is_hook(pid: i32) -> bool {
     fs::read_link(format!("/proc/{pid}/exe")).is_ok_and(|path| path.ends_with("runsecrets-hook"))
