@@ -36,7 +36,7 @@ test: deps           ## install what the tests need, then run them all (root)
 	$(MAKE) test-faults
 	$(MAKE) test-windows
 test-faults:         ## kill agent, hook, runtime, shim and container at every step, and see what holds (root)
-	.ci/deps busybox-static containerd crun gcc libc6-dev runc util-linux
+	.ci/deps busybox-static containerd crun gcc libc6-dev runc uidmap util-linux
 	$(CARGO) test --locked --features faults --test faults
 test-matrix: hook    ## run the end-to-end tests on the engines of Debian 12, 13 and forky, and print a table (root)
 	.ci/deps mmdebstrap python3-venv

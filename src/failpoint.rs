@@ -1,10 +1,12 @@
-//! Every step after which a program may be killed, by name: tests stop it there, and see what a kill leaves behind. Only
-//! the feature `faults` makes anything of it; in what is released a point is nothing at all.
+//! Every step after which a program may be killed, by name: tests stop it there, and see what a kill leaves behind; and
+//! what kernels older than the one under the tests lack. Only the feature `faults` makes anything of it; in what is released
+//! a point is nothing at all, and nothing is lacking.
 //!
 //! A program that has `RUNSECRETS_FAULT` in its environment tells the test at the abstract socket of that name which point
 //! it has reached, and waits for a byte: `s` stops the whole process with SIGSTOP, anything else lets it go on. So the
 //! test decides, at run time, what is stopped where and who is killed then: the program itself, its peer, the runtime,
-//! the container. (The crate `fail` has neither a list of its points nor a stop that other processes can see.)
+//! the container. (The crate `fail` has neither a list of its points nor a stop that other processes can see.) With
+//! `RUNSECRETS_FAULT_LACKS`, names between commas, it takes the fallbacks of a kernel that has not what they name.
 #![forbid(unsafe_code)]
 
 macro_rules! points {
@@ -112,6 +114,32 @@ points! {
     EraseOverwritten = "erase.overwritten": "The old file is overwritten.",
 }
 
+/// What the kernel under the tests has and older ones have not, asked where the kernel itself is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lack {
+    /// Mounts beneath mounts (Linux 6.5).
+    Beneath,
+    /// Clones of detached mounts (Linux 6.15).
+    DetachedClones,
+}
+
+/// Whether the kernel is to be taken for one that lacks this.
+#[cfg(not(feature = "faults"))]
+#[inline(always)]
+pub fn lacks(_what: Lack) -> bool {
+    false
+}
+
+/// Whether the kernel is to be taken for one that lacks this.
+#[cfg(feature = "faults")]
+pub fn lacks(what: Lack) -> bool {
+    let name = match what {
+        Lack::Beneath => "beneath",
+        Lack::DetachedClones => "detached-clones",
+    };
+    std::env::var("RUNSECRETS_FAULT_LACKS").is_ok_and(|names| names.split(',').any(|lacking| lacking == name))
+}
+
 /// Tells whoever tests that this point is reached.
 #[cfg(not(feature = "faults"))]
 #[inline(always)]
@@ -139,7 +167,8 @@ fn ask(test: &str, point: Point) -> std::io::Result<[u8; 1]> {
     use std::os::unix::net::{SocketAddr, UnixStream};
 
     let mut stream = UnixStream::connect_addr(&SocketAddr::from_abstract_name(test)?)?;
-    writeln!(stream, "{} {}", point.name(), std::process::id())?;
+    // Who is here the kernel says: in a pid namespace of its own this process has another number.
+    writeln!(stream, "{}", point.name())?;
     let mut answer = [0];
     stream.read_exact(&mut answer)?;
     Ok(answer)

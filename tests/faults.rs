@@ -1,4 +1,5 @@
-//! kill -9 at every step: of the agent, of the hook, of the runtime, of containerd's shim, and of the container itself.
+//! kill -9 at every step: of the agent, of the hook, of the runtime, of containerd's shim, and of the container itself; with
+//! root's containers and those of a user without privileges, on this kernel and with what older ones have.
 //! Afterwards, with a new agent where the old one was killed, the same must hold each time: a container that runs has
 //! what it is granted, all of it and nothing else, can be given new values, and is scrubbed when it ends; one that was not
 //! started can be started; no mount, no file, no process is left, and the value is on no disk.
@@ -9,27 +10,36 @@
 //! | file | what is there |
 //! |---|---|
 //! | `faults/control.rs` | points, processes |
+//! | `faults/ground.rs` | root's or a user's, this kernel or an older one |
 //! | `faults/scene.rs` | agent, container, and what must hold |
+//! | `faults/shown.rs` | what a container shows |
 //! | `faults/start.rs` | while a container is being started |
 //! | `faults/change.rs` | while what it has is being changed |
+//! | `faults/changes.rs` | which changes, and where they are stopped |
 //! | `faults/end.rs` | while it ends, while an agent starts, while the store erases |
 //! | `faults/shim.rs` | under containerd |
 #![allow(clippy::unwrap_used)] // a test may end where it stands
 
 #[path = "faults/change.rs"]
 mod change;
+#[path = "faults/changes.rs"]
+mod changes;
 #[path = "engines/containerd.rs"]
 mod containerd;
 #[path = "faults/control.rs"]
 mod control;
 #[path = "faults/end.rs"]
 mod end;
+#[path = "faults/ground.rs"]
+mod ground;
 #[path = "engines/image.rs"]
 mod image;
 #[path = "faults/scene.rs"]
 mod scene;
 #[path = "faults/shim.rs"]
 mod shim;
+#[path = "faults/shown.rs"]
+mod shown;
 #[path = "faults/start.rs"]
 mod start;
 mod testbed;

@@ -4,213 +4,27 @@ use std::fs::File;
 
 use runsecrets::failpoint::Point;
 
+use crate::changes::{AROUND, CHANGES, Change};
 use crate::control::{go_on, kill_9, wait_for};
-use crate::scene::{FileSystems, Scene, in_container, success};
+use crate::ground::Ground;
+use crate::scene::{Scene, success};
+use crate::shown::{FileSystems, in_container};
 use crate::testbed::Runtime;
 use crate::{Case, Victim};
 
-/// A change, and where the agent may be stopped in it.
-struct Change {
-    name: &'static str,
-    /// The command, and what it reads.
-    arguments: &'static [&'static str],
-    generations: bool,
-    points: &'static [(Point, usize)],
-}
-
-/// What every change goes through.
-const AROUND: [(Point, usize); 8] = [
-    (Point::RecordWritten, 1),
-    (Point::ChangeAnnounced, 1),
-    (Point::StoreApplied, 1),
-    (Point::ChangeStored, 1),
-    (Point::ChangeTaken, 1),
-    (Point::ChangeMade, 1),
-    (Point::ChangePlaced, 1),
-    (Point::ChangeDone, 1),
-];
-
-const ROTATE: Change = Change {
-    name: "rotate",
-    arguments: &["secret", "update", "key", "-"],
-    generations: false,
-    points: &[
-        (Point::ValueWritten, 1),
-        (Point::ReplaceRenamed, 1),
-        (Point::RotateSuperseded, 1),
-        (Point::RecordWritten, 2),
-        (Point::RecordReplaced, 2),
-        (Point::RotateRecorded, 1),
-        (Point::ValueWritten, 2),
-        (Point::SwapBeneath, 1),
-        (Point::SwapDone, 1),
-        (Point::ReplaceRenamed, 2),
-        (Point::RotateSuperseded, 2),
-        (Point::RotateRecorded, 2),
-        (Point::SupersededDue, 1),
-        (Point::ChangeForgotten, 1),
-    ],
-};
-
-/// By an agent that has taken the container over: the single file is replaced by one of a second file system.
-const ROTATE_ADOPTED: Change = Change {
-    name: "rotate-adopted",
-    points: &[
-        (Point::ValueWritten, 1),
-        (Point::ReplaceRenamed, 1),
-        (Point::SecondMade, 1),
-        (Point::ValueWritten, 2),
-        (Point::SwapBeneath, 1),
-        (Point::SwapDone, 1),
-        (Point::ReplaceAlone, 1),
-        (Point::RotateSuperseded, 2),
-        (Point::RotateRecorded, 2),
-    ],
-    ..ROTATE
-};
-
-const FLIP: &[(Point, usize)] = &[
-    (Point::ValueWritten, 1),
-    (Point::FlipMade, 1),
-    (Point::FlipExchanged, 1),
-    (Point::FlipNamed, 1),
-    (Point::FlipLinked, 1),
-    (Point::FlipRecorded, 1),
-    (Point::SwapBeneath, 1),
-];
-const GROUP: Change = Change { name: "group", generations: true, points: FLIP, ..ROTATE };
-const GROUP_ADOPTED: Change = Change { name: "group-adopted", ..GROUP };
-
-const GRANT: Change = Change {
-    name: "grant",
-    arguments: &[
-        "service",
-        "update",
-        "web",
-        "--secret-add",
-        "source=key,target=third",
-        "--secret-add",
-        "source=other,target=/etc/third",
-        "--secret-add",
-        "source=other,target=/etc/app/third",
-    ],
-    generations: false,
-    points: &[
-        (Point::ValueWritten, 1),
-        (Point::GrantPlaced, 1),
-        (Point::GrantRecorded, 1),
-        (Point::GrantPlaced, 2),
-        (Point::AttachMade, 1),
-        (Point::AttachMounted, 1),
-        (Point::GrantAttached, 1),
-        (Point::RecordWritten, 3),
-        (Point::GrantRecorded, 2),
-        (Point::AttachMounted, 2),
-        (Point::GrantRecorded, 3),
-    ],
-};
-const GRANT_ADOPTED: Change = Change {
-    name: "grant-adopted",
-    points: &[
-        (Point::GrantPlaced, 1),
-        (Point::SecondMade, 1),
-        (Point::GrantPlaced, 2),
-        (Point::AttachMade, 1),
-        (Point::AttachMounted, 1),
-        (Point::GrantAttached, 1),
-        (Point::GrantRecorded, 2),
-        (Point::AttachMounted, 2),
-    ],
-    ..GRANT
-};
-const GRANT_GROUP: Change =
-    Change { name: "grant-group", generations: true, points: &[(Point::FlipMade, 1), (Point::FlipNamed, 1)], ..GRANT };
-
-const REVOKE: Change = Change {
-    name: "revoke",
-    arguments: &["service", "update", "web", "--secret-rm", "key"],
-    generations: false,
-    points: &[
-        (Point::RevokeUnlinked, 1),
-        (Point::RevokeEmptied, 1),
-        (Point::RevokeRecorded, 1),
-        (Point::RevokeUnlinked, 2),
-        (Point::RevokeEmptied, 2),
-        (Point::RevokeDetached, 1),
-        (Point::RecordWritten, 3),
-        (Point::RevokeRecorded, 2),
-    ],
-};
-const REVOKE_ADOPTED: Change = Change { name: "revoke-adopted", points: REVOKE_ADOPTED_POINTS, ..REVOKE };
-const REVOKE_ADOPTED_POINTS: &[(Point, usize)] = &[
-    (Point::RevokeUnlinked, 1),
-    (Point::RevokeEmptied, 1),
-    (Point::RevokeEmptied, 2),
-    (Point::RevokeDetached, 1),
-    (Point::RevokeRecorded, 2),
-];
-const REVOKE_GROUP: Change = Change {
-    name: "revoke-group",
-    generations: true,
-    points: &[(Point::FlipMade, 1), (Point::FlipNamed, 1)],
-    ..REVOKE
-};
-
-const SERVICE_REMOVE: Change = Change {
-    name: "service-rm",
-    arguments: &["service", "rm", "web"],
-    generations: false,
-    points: &[
-        (Point::RevokeUnlinked, 1),
-        (Point::RevokeRecorded, 1),
-        (Point::RevokeUnlinked, 3),
-        (Point::RevokeDetached, 1),
-        (Point::RevokeRecorded, 4),
-    ],
-};
-
-/// In a user namespace, whose mounts the agent reaches with other ids.
-const ROTATE_USERNS: Change = Change {
-    name: "rotate-userns",
-    points: &[(Point::ReplaceRenamed, 1), (Point::SwapBeneath, 1), (Point::SwapDone, 1), (Point::RotateRecorded, 1)],
-    ..ROTATE
-};
-const GRANT_USERNS: Change = Change {
-    name: "grant-userns",
-    points: &[(Point::GrantPlaced, 1), (Point::AttachMounted, 1), (Point::GrantAttached, 1)],
-    ..GRANT
-};
-const REVOKE_USERNS: Change = Change {
-    name: "revoke-userns",
-    points: &[(Point::RevokeEmptied, 1), (Point::RevokeUnlinked, 2), (Point::RevokeDetached, 1)],
-    ..REVOKE
-};
-
-const CHANGES: [Change; 14] = [
-    ROTATE,
-    ROTATE_USERNS,
-    GRANT_USERNS,
-    REVOKE_USERNS,
-    ROTATE_ADOPTED,
-    GROUP,
-    GROUP_ADOPTED,
-    GRANT,
-    GRANT_ADOPTED,
-    GRANT_GROUP,
-    REVOKE,
-    REVOKE_ADOPTED,
-    REVOKE_GROUP,
-    SERVICE_REMOVE,
-];
-
 pub(crate) fn cases(runtime: Runtime) -> Vec<Case> {
     let mut cases = Vec::new();
-    for change in &CHANGES {
+    for change in CHANGES.iter().filter(|change| change.ground.is_for(runtime)) {
         let around: &[_] = if matches!(change.name, "rotate" | "grant" | "service-rm") { &AROUND } else { &[] };
         for (point, nth) in around.iter().chain(change.points).copied() {
             for victim in [Victim::Agent, Victim::Container] {
                 // The old file of a container that is gone waits for nothing.
-                if point != Point::SupersededDue || victim == Victim::Agent {
+                let is_nothing = point == Point::SupersededDue && victim == Victim::Container;
+                // Into a user's container the agent does not go: whose runtime it is makes little difference.
+                let is_same = change.ground == Ground::Rootless
+                    && runtime == Runtime::Crun
+                    && (change.is_adopted || victim == Victim::Container);
+                if !is_nothing && !is_same {
                     let run = move || case(runtime, change, point, nth, victim);
                     cases.push(Case::new(runtime, change.name, point, nth, victim, run));
                 }
@@ -228,7 +42,7 @@ pub(crate) fn cases(runtime: Runtime) -> Vec<Case> {
 
 /// One change is stored, another is made meanwhile and done; the agent is killed, and the first is not forgotten.
 fn two_changes(runtime: Runtime) {
-    let mut scene = Scene::new(runtime, false);
+    let mut scene = Scene::new(runtime, Ground::Root, false);
     let container = scene.start();
     scene.control.arm_to_hold(Point::ChangeStored);
     let first = scene.ask(&["secret", "update", "key", "-"], &scene.value("key", 2));
@@ -243,7 +57,7 @@ fn two_changes(runtime: Runtime) {
 
 /// One container has the new value, the other has not.
 fn two_containers(runtime: Runtime, point: Point, nth: usize) {
-    let mut scene = Scene::new(runtime, false);
+    let mut scene = Scene::new(runtime, Ground::Root, false);
     let (first, other) = (scene.start(), scene.start_another());
     scene.control.arm(point, nth);
     let asking = scene.ask(&["secret", "update", "key", "-"], &scene.value("key", 2));
@@ -262,20 +76,21 @@ fn two_containers(runtime: Runtime, point: Point, nth: usize) {
 }
 
 fn case(runtime: Runtime, change: &Change, point: Point, nth: usize, victim: Victim) {
-    let mut scene = Scene::new(runtime, change.generations);
-    if change.name.ends_with("-userns") {
-        scene.bundle = scene.bundle.clone().in_user_namespace();
-    }
+    let mut scene = Scene::new(runtime, change.ground, change.generations);
     let container = scene.start();
     let pid = container.pid();
-    if change.name.ends_with("-adopted") {
+    let replaced = change.is_rotated.then(|| File::open(in_container(pid, "/etc/app/key")).unwrap());
+    if change.is_rotated {
+        scene.bed.cli_given(&["secret", "update", "key", "-"], scene.value("key", 2).as_bytes());
+    }
+    if change.is_adopted {
         scene.kill_agent();
         scene.start_agent();
     }
     scene.control.arm(point, nth);
     let before = scene.granted();
     let open: Vec<File> = before.keys().map(|target| File::open(in_container(pid, target)).unwrap()).collect();
-    let new_value = scene.value("key", 2);
+    let new_value = scene.value("key", scene.version("key") + 1);
     let asking = scene.ask(change.arguments, &new_value);
     // It may have its answer when the point is reached.
     let stopped = scene.control.wait(|| false);
@@ -295,11 +110,14 @@ fn case(runtime: Runtime, change: &Change, point: Point, nth: usize, victim: Vic
             for (target, file) in before.keys().zip(&open).filter(|(target, _)| !after.contains_key(*target)) {
                 wait_for(&format!("{target} is empty"), || file.metadata().unwrap().len() == 0);
             }
+            if let Some(file) = replaced {
+                wait_for("what was replaced is empty", || file.metadata().unwrap().len() == 0);
+            }
             drop(open);
             scene.runs_well(container);
         }
         _ => {
-            drop(open);
+            drop((open, replaced));
             let file_systems = FileSystems::of(pid);
             kill_9(pid);
             go_on(stopped);

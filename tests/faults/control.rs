@@ -11,6 +11,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
+use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::Pid;
 use runsecrets::failpoint::Point;
 
@@ -19,6 +20,8 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// The variable that a program under test looks for.
 pub(crate) const VARIABLE: &str = "RUNSECRETS_FAULT";
+/// The one that says what the kernel is to lack.
+pub(crate) const LACKS: &str = "RUNSECRETS_FAULT_LACKS";
 /// Every point at which a program was stopped, in the whole run.
 pub(crate) static STOPPED: Mutex<BTreeSet<&str>> = Mutex::new(BTreeSet::new());
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -114,7 +117,7 @@ fn answer(shared: &(Mutex<State>, Condvar), mut stream: UnixStream) {
     if BufReader::new(&stream).read_line(&mut line).is_err() || line.is_empty() {
         return;
     }
-    let (point, pid) = line.trim().split_once(' ').unwrap();
+    let point = line.trim();
     let mut state = shared.0.lock().unwrap();
     state.reached.push(point.to_owned());
     let mut then = None;
@@ -129,7 +132,7 @@ fn answer(shared: &(Mutex<State>, Condvar), mut stream: UnixStream) {
     }
     if then.is_some() {
         state.armed = None;
-        state.stopped = Some(pid.parse().unwrap());
+        state.stopped = Some(getsockopt(&stream, PeerCredentials).unwrap().pid());
         shared.1.notify_all();
     }
     match then {
@@ -187,6 +190,15 @@ pub(crate) fn descendants(pid: i32) -> Vec<i32> {
         at += 1;
     }
     found.split_off(1)
+}
+
+/// The processes that start the container `id`: whoever has it in the command line (crun lets one that waits go before the one
+/// that works), and who descends from those.
+pub(crate) fn family(id: &str) -> Vec<i32> {
+    let named = naming(Path::new(id));
+    let named = named.iter().map(|line| line.split(':').next().unwrap().parse().unwrap());
+    let all: BTreeSet<i32> = named.flat_map(|pid| [vec![pid], descendants(pid)].concat()).collect();
+    all.into_iter().collect()
 }
 
 /// Whether a process is our hook.

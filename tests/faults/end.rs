@@ -5,7 +5,9 @@ use std::process::{Child, Stdio};
 use runsecrets::failpoint::Point;
 
 use crate::control::{descendants, go_on, is_hook, is_running, kill_9, wait_for};
-use crate::scene::{FileSystems, Scene, seen, success};
+use crate::ground::Ground;
+use crate::scene::{Scene, success};
+use crate::shown::{FileSystems, seen};
 use crate::testbed::{Container, Runtime};
 use crate::{Case, Victim};
 
@@ -39,23 +41,53 @@ const ERASED: [Point; 6] = [
     Point::StoreApplied,
 ];
 
+/// What of these is looked at also where the container is a user's.
+const ROOTLESS: Ends = Ends {
+    name: "-rootless",
+    ground: Ground::Rootless,
+    reaped: &[(Point::ReapSeen, 1), (Point::ScrubOverwritten, 3), (Point::RecordRemoved, 1)],
+    withdrawn: &[(Point::WithdrawRead, 1), (Point::WithdrawTaken, 1), (Point::WithdrawAnswered, 1)],
+    resumed: &RESUMED,
+};
+const ROOT: Ends = Ends { name: "", ground: Ground::Root, reaped: &REAPED, withdrawn: &WITHDRAWN, resumed: &RESUMED };
+/// Where the old single file stays below the new one.
+const LINUX_6_1: Ends = Ends {
+    name: "-6.1",
+    ground: Ground::Linux6_1,
+    reaped: &[(Point::ReapTaken, 1)],
+    withdrawn: &[],
+    resumed: &[Point::ResumeAdopted, Point::FinishBegun],
+};
+
+/// Where agents, hooks and runtimes are stopped on one ground.
+struct Ends {
+    name: &'static str,
+    ground: Ground,
+    reaped: &'static [(Point, usize)],
+    withdrawn: &'static [(Point, usize)],
+    resumed: &'static [Point],
+}
+
 pub(crate) fn cases(runtime: Runtime) -> Vec<Case> {
     let mut cases = Vec::new();
-    for (point, nth) in REAPED {
-        let run = move || reaped(runtime, point, nth);
-        cases.push(Case::new(runtime, "end", point, nth, Victim::Agent, run));
-    }
-    for (point, nth) in WITHDRAWN {
-        for victim in [Victim::Agent, Victim::Hook, Victim::Runtime] {
-            let run = move || withdrawn(runtime, point, nth, victim);
-            cases.push(Case::new(runtime, "poststop", point, nth, victim, run));
+    for ends in [ROOT, ROOTLESS, LINUX_6_1].into_iter().filter(|ends| ends.ground.is_for(runtime)) {
+        let Ends { name, ground, reaped: reaped_at, withdrawn: withdrawn_at, resumed: resumed_at } = ends;
+        for (point, nth) in reaped_at.iter().copied() {
+            let run = move || reaped(runtime, ground, point, nth);
+            cases.push(Case::new(runtime, &format!("end{name}"), point, nth, Victim::Agent, run));
         }
-    }
-    for point in RESUMED {
-        let run = move || resumed(runtime, point, false);
-        cases.push(Case::new(runtime, "restart", point, 1, Victim::Agent, run));
-        let run = move || resumed(runtime, point, true);
-        cases.push(Case::new(runtime, "restart", point, 1, Victim::Container, run));
+        for (point, nth) in withdrawn_at.iter().copied() {
+            for victim in [Victim::Agent, Victim::Hook, Victim::Runtime] {
+                let run = move || withdrawn(runtime, ground, point, nth, victim);
+                cases.push(Case::new(runtime, &format!("poststop{name}"), point, nth, victim, run));
+            }
+        }
+        for point in resumed_at.iter().copied() {
+            for victim in [Victim::Agent, Victim::Container] {
+                let run = move || resumed(runtime, ground, point, victim == Victim::Container);
+                cases.push(Case::new(runtime, &format!("restart{name}"), point, 1, victim, run));
+            }
+        }
     }
     let run = move || outlived(runtime);
     cases.push(Case::new(runtime, "outlived", Point::ChangeAnnounced, 1, Victim::Agent, run));
@@ -73,8 +105,8 @@ fn begin_delete(container: &Container) -> Child {
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
-fn reaped(runtime: Runtime, point: Point, nth: usize) {
-    let mut scene = Scene::new(runtime, false);
+fn reaped(runtime: Runtime, ground: Ground, point: Point, nth: usize) {
+    let mut scene = Scene::new(runtime, ground, false);
     let container = scene.start();
     let pid = container.pid();
     let file_systems = FileSystems::of(pid);
@@ -89,8 +121,8 @@ fn reaped(runtime: Runtime, point: Point, nth: usize) {
     scene.can_start_again();
 }
 
-fn withdrawn(runtime: Runtime, point: Point, nth: usize, victim: Victim) {
-    let mut scene = Scene::new(runtime, false);
+fn withdrawn(runtime: Runtime, ground: Ground, point: Point, nth: usize, victim: Victim) {
+    let mut scene = Scene::new(runtime, ground, false);
     let container = scene.start();
     let file_systems = FileSystems::of(container.pid());
     scene.control.arm(point, nth);
@@ -100,7 +132,7 @@ fn withdrawn(runtime: Runtime, point: Point, nth: usize, victim: Victim) {
     match victim {
         Victim::Agent => scene.kill_agent(),
         Victim::Hook => descendants(deleter).into_iter().filter(|pid| is_hook(*pid)).for_each(kill_9),
-        _ => kill_9(deleter),
+        _ => kill_9(scene.runtime_of(&deleting)),
     }
     go_on(stopped);
     if victim == Victim::Agent {
@@ -115,7 +147,7 @@ fn withdrawn(runtime: Runtime, point: Point, nth: usize, victim: Victim) {
 
 /// The container ends while there is no agent, but for a process that its first one had started: it keeps nothing.
 fn outlived(runtime: Runtime) {
-    let mut scene = Scene::new(runtime, false);
+    let mut scene = Scene::new(runtime, Ground::Root, false);
     scene.bundle = scene.bundle.clone().sharing("pid").running(&["sh", "-c", "sleep 1000 & exec sleep 1000"]);
     let container = scene.start();
     let pid = container.pid();
@@ -142,8 +174,8 @@ fn outlived(runtime: Runtime) {
 }
 
 /// One agent is killed, the next is killed while it takes over; the third finishes, and finds the container or not.
-fn resumed(runtime: Runtime, point: Point, ends: bool) {
-    let mut scene = Scene::new(runtime, false);
+fn resumed(runtime: Runtime, ground: Ground, point: Point, ends: bool) {
+    let mut scene = Scene::new(runtime, ground, false);
     let container = scene.start();
     let pid = container.pid();
     scene.control.arm(Point::ChangeStored, 1);
@@ -165,7 +197,7 @@ fn resumed(runtime: Runtime, point: Point, ends: bool) {
 }
 
 fn erased(runtime: Runtime, point: Point) {
-    let mut scene = Scene::new(runtime, false);
+    let mut scene = Scene::new(runtime, Ground::Root, false);
     let container = scene.start();
     scene.bed.secret("spare", scene.value("spare", 1).as_bytes());
     scene.control.arm(point, 1);

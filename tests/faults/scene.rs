@@ -1,19 +1,20 @@
 //! What every case plays on: an agent with failpoints, two secrets, a service, and what must hold after a kill.
 
-use std::collections::BTreeMap;
+use std::cell::RefCell;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use nix::errno::Errno;
-use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
 use runsecrets::failpoint::Point;
 
-use crate::control::{Control, VARIABLE, is_running, kill_9, naming, wait_for};
+use crate::control::{Control, VARIABLE, descendants, is_running, kill_9, naming};
+use crate::ground::Ground;
+use crate::shown::{FileSystems, Files, in_container, is_empty_mount_point, is_single, mounts_of, names, seen};
 use crate::testbed::running_agent::Place;
-use crate::testbed::{Bed, Bundle, CLI, Canary, Container, HOOK, Runtime};
+use crate::testbed::{Bed, Bundle, CLI, Canary, Container, HOOK, Runtime, User};
 
 /// What the service grants at first: both kinds of target of both secrets.
 pub(crate) const GRANTS: [&str; 4] =
@@ -24,40 +25,50 @@ const STATE_FILES: [&str; 5] = ["lock", "root.key", "store.lock", "store.redb", 
 const PATIENCE: Duration = Duration::from_secs(15);
 static NUMBER: AtomicU32 = AtomicU32::new(0);
 
-/// Files at targets, by target.
-pub(crate) type Files = BTreeMap<String, String>;
-
 pub(crate) struct Scene {
     pub(crate) bed: Bed,
     pub(crate) control: Control,
     pub(crate) canary: Canary,
     pub(crate) bundle: Bundle,
+    ground: Ground,
+    /// Whose the containers are, if not root's.
+    user: Option<Rc<User>>,
+    /// The single files that the last container was started with.
+    singles: RefCell<Files>,
     /// Whether whoever would have removed the mount points, or known of them, was killed.
     pub(crate) may_leave_mount_points: bool,
     /// What was in the root file system before the container was.
     before: Vec<String>,
 }
 
-/// What a container shows of its file systems: the kernel says when no mount and no descriptor holds it any more.
-pub(crate) struct FileSystems {
-    inotify: Inotify,
-    count: usize,
-}
-
 impl Scene {
-    pub(crate) fn new(runtime: Runtime, generations: bool) -> Self {
+    pub(crate) fn new(runtime: Runtime, ground: Ground, generations: bool) -> Self {
         let place = Place::new();
-        place.configure(&format!("[delivery]\ngenerations = {generations}\n"));
+        place.configure(&ground.configuration(generations));
         let control = Control::new();
-        let agent = place.start_with(place.command().env(VARIABLE, &control.name));
+        let user = ground.user(runtime);
+        let agent = place.start_with(&mut ground.agent(&place, &control));
         let bed = Bed { runtime, place, agent };
-        let bundle = bundle(&bed, &control);
+        let bundle = bundle(&bed, ground, &control);
         let before = bundle.listing();
-        let scene = Self { bed, control, canary: Canary::new(), bundle, may_leave_mount_points: false, before };
+        let scene = Self {
+            bed,
+            control,
+            canary: Canary::new(),
+            bundle,
+            ground,
+            user,
+            singles: RefCell::default(),
+            may_leave_mount_points: false,
+            before,
+        };
         for name in ["key", "other"] {
             scene.bed.secret(name, scene.value(name, 1).as_bytes());
         }
         scene.bed.service("web", &GRANTS);
+        if let Some(user) = &scene.user {
+            scene.bed.cli_ok(&["service", "update", "--user-add", &user.uid.to_string(), "web"]);
+        }
         scene
     }
 
@@ -73,7 +84,19 @@ impl Scene {
 
     fn begin_from(&self, bundle: &Bundle) -> (Container, Child) {
         let id = format!("faults-{}-{}", std::process::id(), NUMBER.fetch_add(1, Ordering::SeqCst));
-        Container::begin(self.bed.runtime, &self.bed.runtime.path(), bundle, &id)
+        let granted = self.granted();
+        *self.singles.borrow_mut() = granted.into_iter().filter(|(target, _)| is_single(target)).collect();
+        match &self.user {
+            None => Container::begin(self.bed.runtime, &self.bed.runtime.path(), bundle, &id),
+            Some(user) => Container::begin_of(user, bundle, &id),
+        }
+    }
+
+    /// The runtime itself, which works as `child`, or for a user as a child of that.
+    pub(crate) fn runtime_of(&self, child: &Child) -> i32 {
+        let own = i32::try_from(child.id()).unwrap();
+        let below = || descendants(own).first().copied();
+        self.user.as_ref().and_then(|_| below()).unwrap_or(own)
     }
 
     /// A container that runs and has what it is granted.
@@ -83,7 +106,7 @@ impl Scene {
 
     /// Another one, from a bundle of its own.
     pub(crate) fn start_another(&self) -> Container {
-        self.start_from(&bundle(&self.bed, &self.control))
+        self.start_from(&bundle(&self.bed, self.ground, &self.control))
     }
 
     fn start_from(&self, bundle: &Bundle) -> Container {
@@ -114,14 +137,17 @@ impl Scene {
 
     /// Starts another one, which must come up.
     pub(crate) fn start_agent(&mut self) {
-        self.bed.agent = self.bed.place.start_with(self.bed.place.command().env(VARIABLE, &self.control.name));
+        self.bed.agent = self.bed.place.start_with(&mut self.agent());
+    }
+
+    fn agent(&self) -> Command {
+        self.ground.agent(&self.bed.place, &self.control)
     }
 
     /// Starts another one that is stopped on its way.
     pub(crate) fn stop_next_agent_at(&self, point: Point) -> Child {
         self.control.arm(point, 1);
-        let mut command = self.bed.place.command();
-        let mut child = command.env(VARIABLE, &self.control.name).stderr(Stdio::null()).spawn().unwrap();
+        let mut child = self.agent().stderr(Stdio::null()).spawn().unwrap();
         let ended = || child.try_wait().unwrap().is_some();
         self.control.wait(ended);
         child
@@ -144,6 +170,21 @@ impl Scene {
         service["Secrets"].as_array().unwrap().iter().map(file).collect()
     }
 
+    /// What a container that runs is to show: what it is granted. Into a user's the agent does not go, and there a single
+    /// file has the value that it was started with, or none when it is revoked.
+    pub(crate) fn expected(&self) -> Files {
+        let mut files = self.granted();
+        if !self.ground.is_entered() {
+            let stays =
+                |target: &str, value: &str| if files.contains_key(target) { value.to_owned() } else { String::new() };
+            let singles = self.singles.borrow();
+            let singles: Files = singles.iter().map(|(at, value)| (at.clone(), stays(at, value))).collect();
+            files.retain(|target, _| !is_single(target));
+            files.extend(singles);
+        }
+        files
+    }
+
     /// The current version of a secret.
     pub(crate) fn version(&self, name: &str) -> u64 {
         let history = self.bed.agent.get(&format!("/runsecrets/v1/secrets/{name}/history")).json();
@@ -163,34 +204,56 @@ impl Scene {
         if !granted.is_empty() {
             for name in ["key", "other"] {
                 let value = self.value(name, self.version(name) + 1);
-                let said = self.bed.cli_given(&["secret", "update", name, "-"], value.as_bytes());
-                assert!(!said.contains("ailure"), "{said}");
+                let output = self.update(name, &value);
+                // Of a user's container it says that the single files have to wait.
+                assert!(!self.ground.is_entered() || !output.contains("ailure"), "{output}");
             }
-            assert_eq!(self.seen(pid), self.granted(), "the values after another rotation");
-            assert_eq!(mounts_of(pid), mounts_for(&granted), "the mounts after another rotation");
-            self.shows_nothing_else(pid, &granted);
+            let expected = self.expected();
+            assert_eq!(self.seen(pid), expected, "the values after another rotation");
+            self.has_its_mounts(pid, &expected).unwrap();
+            self.shows_nothing_else(pid, &expected);
         }
         self.ends_well(container, pid);
+    }
+
+    /// What the CLI says of a new value.
+    fn update(&self, name: &str, value: &str) -> String {
+        if self.ground.is_entered() {
+            return self.bed.cli_given(&["secret", "update", name, "-"], value.as_bytes());
+        }
+        success(self.ask(&["secret", "update", name, "-"], value));
+        String::new()
     }
 
     /// The container runs and has, soon, what the catalog says, all of it and nothing else; its process, and what that is.
     pub(crate) fn has_what_is_granted(&self, container: &Container) -> (i32, Files) {
         let pid = container.pid();
         assert!(is_running(pid), "the container does not run");
+        let uid = self.user.as_ref().map_or(0, |user| user.uid);
         self.bed.eventually("the container is among those that hold secrets", || {
-            self.listed().iter().any(|it| it["Container"] == container.id.as_str() && it["Pid"] == pid)
+            let is_it = |it: &serde_json::Value| it["Container"] == container.id.as_str() && it["Pid"] == pid;
+            self.listed().iter().any(|it| is_it(it) && it["User"].as_u64().unwrap_or(0) == u64::from(uid))
         });
-        let granted = self.granted();
+        let expected = self.expected();
         self.eventually("it has what it is granted", || {
             let seen = self.seen(pid);
-            if seen == granted { Ok(()) } else { Err(format!("{seen:?}, not {granted:?}")) }
+            if seen == expected { Ok(()) } else { Err(format!("{seen:?}, not {expected:?}")) }
         });
-        self.eventually("it has our mounts and no more", || {
-            let mounts = mounts_of(pid);
-            if mounts == mounts_for(&granted) { Ok(()) } else { Err(format!("{mounts:?}")) }
-        });
-        self.shows_nothing_else(pid, &granted);
-        (pid, granted)
+        self.eventually("it has our mounts and no more", || self.has_its_mounts(pid, &expected));
+        self.shows_nothing_else(pid, &expected);
+        (pid, self.granted())
+    }
+
+    /// Whether a container that shows `files` has the mounts for them and no more. The directory stays when nothing is in it
+    /// any more; where old single files stay below new ones, there are some at one place.
+    fn has_its_mounts(&self, pid: i32, files: &Files) -> Result<(), String> {
+        let mut mounts = mounts_of(pid);
+        if self.ground.stacks() {
+            mounts.iter_mut().filter(|(at, _)| is_single(at)).for_each(|(_, count)| *count = 1);
+        }
+        let single = files.keys().filter(|target| is_single(target));
+        let wanted = single.cloned().chain(["/run/secrets".to_owned()]).map(|at| (at, 1)).collect();
+        if mounts == wanted { Ok(()) } else { Err(format!("{mounts:?}")) }
     }
 
     /// Its process ends: what was open is empty, the file systems are gone.
@@ -246,9 +309,11 @@ impl Scene {
             strange.retain(|path| !is_empty_mount_point(Path::new(path), &root));
         }
         assert!(strange.is_empty(), "in the root file system: {strange:?}");
-        let places = [run, self.bed.place.state(), self.bundle.path(), self.bundle.rootfs.path("")];
-        self.canary.is_nowhere_in(&places);
+        let own = [run, self.bed.place.state(), self.bundle.path(), self.bundle.rootfs.path("")];
+        let users = self.user.as_ref().map_or_else(Vec::new, |user| user.places());
+        self.canary.is_nowhere_in(&[&own[..], &users].concat());
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap();
+        let mounts = mounts + &self.user.as_ref().map_or_else(String::new, |user| user.mounts());
         let place = self.bed.place.path("");
         assert!(!mounts.contains(place.to_str().unwrap()) && !mounts.contains(" runsecrets "), "{mounts}");
     }
@@ -305,97 +370,18 @@ impl Scene {
     }
 }
 
-impl FileSystems {
-    /// Those that a running container shows.
-    pub(crate) fn of(pid: i32) -> Self {
-        let inotify = Inotify::init(InitFlags::IN_CLOEXEC | InitFlags::IN_NONBLOCK).unwrap();
-        let mut count = 0;
-        for at in mounts_of(pid).keys() {
-            inotify.add_watch(&in_container(pid, at), AddWatchFlags::IN_UNMOUNT).unwrap();
-            count += 1;
-        }
-        Self { inotify, count }
-    }
-
-    /// Waits until nobody in the machine holds one of them any more.
-    pub(crate) fn are_gone(self) {
-        let mut gone = 0;
-        wait_for("the file systems are gone", || {
-            match self.inotify.read_events() {
-                Ok(events) => gone += events.iter().filter(|it| it.mask.contains(AddWatchFlags::IN_IGNORED)).count(),
-                Err(error) => assert_eq!(error, Errno::EAGAIN),
-            }
-            gone >= self.count
-        });
-    }
-}
-
 /// A bundle whose hooks can be stopped.
-fn bundle(bed: &Bed, control: &Control) -> Bundle {
+fn bundle(bed: &Bed, ground: Ground, control: &Control) -> Bundle {
     let mut bundle = bed.bundle("web");
+    if ground == Ground::UserNamespace {
+        bundle = bundle.in_user_namespace();
+    }
     for hooks in ["createRuntime", "poststop"] {
         bundle.config["hooks"][hooks][0]["path"] = HOOK.into();
         let environment = bundle.config["hooks"][hooks][0]["env"].as_array_mut().unwrap();
         environment.push(format!("{VARIABLE}={}", control.name).into());
     }
     bundle
-}
-
-/// Whether `path` is a place of ours in the root file system, with nothing in it.
-fn is_empty_mount_point(path: &Path, root: &Path) -> bool {
-    let places = ["run/secrets", "etc/app", "etc/app/key", "etc/app/third", "etc/other", "etc/third"];
-    let is_empty = match fs::symlink_metadata(path) {
-        Ok(data) if data.is_file() => data.len() == 0,
-        Ok(data) => data.is_dir(),
-        Err(_) => false,
-    };
-    is_empty && path.strip_prefix(root).is_ok_and(|below| places.iter().any(|place| below == Path::new(place)))
-}
-
-/// A path in a container, from outside.
-pub(crate) fn in_container(pid: i32, path: &str) -> PathBuf {
-    PathBuf::from(format!("/proc/{pid}/root{path}"))
-}
-
-/// What a container has at every place where it may have a secret.
-pub(crate) fn seen(pid: i32) -> Files {
-    let mut found = Files::new();
-    for name in names(&in_container(pid, "/run/secrets")).iter().filter(|name| *name != "..current") {
-        found.insert(format!("/run/secrets/{name}"), String::new());
-    }
-    for target in ["/etc/app/key", "/etc/other", "/etc/third", "/etc/app/third"] {
-        if in_container(pid, target).exists() {
-            found.insert(target.to_owned(), String::new());
-        }
-    }
-    for (target, value) in &mut found {
-        *value = fs::read_to_string(in_container(pid, target)).unwrap_or_else(|error| format!("({error})"));
-    }
-    found
-}
-
-/// How many mounts of ours a container has at each place.
-fn mounts_of(pid: i32) -> BTreeMap<String, usize> {
-    let mut found = BTreeMap::new();
-    let text = fs::read_to_string(format!("/proc/{pid}/mountinfo")).unwrap();
-    for line in text.lines().filter(|line| line.contains(" runsecrets ")) {
-        *found.entry(line.split(' ').nth(4).unwrap().to_owned()).or_default() += 1;
-    }
-    found
-}
-
-/// The mounts that it has to have. The directory stays when nothing is in it any more.
-fn mounts_for(granted: &Files) -> BTreeMap<String, usize> {
-    let single = granted.keys().filter(|target| !target.starts_with("/run/secrets/"));
-    single.cloned().chain(["/run/secrets".to_owned()]).map(|at| (at, 1)).collect()
-}
-
-/// The names in a directory, in order; none where there is none.
-fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).into_iter().flatten().flatten();
-    let mut names: Vec<String> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
-    names.sort();
-    names
 }
 
 /// The end of a program that was started; whether it was a success.

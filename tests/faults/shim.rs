@@ -5,6 +5,7 @@ use runsecrets::failpoint::Point;
 
 use crate::containerd::Containerd;
 use crate::control::{go_on, kill_9, naming};
+use crate::ground::Ground;
 use crate::scene::{Scene, success};
 use crate::testbed::{Rootfs, Runtime};
 use crate::{Case, Victim};
@@ -30,7 +31,7 @@ pub(crate) fn cases() -> Vec<Case> {
 }
 
 fn scene() -> (Scene, Containerd) {
-    let scene = Scene::new(Runtime::Runc, false);
+    let scene = Scene::new(Runtime::Runc, Ground::Root, false);
     let engine = Containerd::start(&scene.bed);
     engine.import(&Rootfs::busybox());
     (scene, engine)

@@ -2,7 +2,8 @@
 
 use runsecrets::failpoint::Point;
 
-use crate::control::{descendants, go_on, is_apart, is_hook, is_running, kill_9, wait_for};
+use crate::control::{family, go_on, is_apart, is_hook, kill_9, wait_for};
+use crate::ground::Ground;
 use crate::scene::Scene;
 use crate::testbed::Runtime;
 use crate::{Case, Victim};
@@ -40,58 +41,88 @@ const IN_HOOK: [(Point, usize); 12] = [
     (Point::HookAttached, 1),
     (Point::HookTold, 1),
 ];
+/// The same, where the container's root is nobody on the host.
+const IN_USER_NAMESPACE: [Point; 5] =
+    [Point::DeliverRecorded, Point::DeliverSent, Point::HookEntered, Point::HookAttached, Point::HookTold];
+/// Where the runtime and the hook are a user's, who speaks to the agent by a socket of its own.
+const ROOTLESS: [Point; 11] = [
+    Point::DeliverReserved,
+    Point::DeliverRecorded,
+    Point::DeliverSent,
+    Point::DeliverPlaced,
+    Point::DeliverNoted,
+    Point::HookEntered,
+    Point::HookAnswered,
+    Point::AttachMade,
+    Point::AttachMounted,
+    Point::HookAttached,
+    Point::HookTold,
+];
+/// Where the kill of anybody else is to the agent what it is a step later.
+const ROOTLESS_IN_AGENT: [Point; 3] = [Point::DeliverPlanned, Point::DeliverFilled, Point::DeliverAcknowledged];
+/// Where clones are made in a mount namespace of the agent's own.
+const ON_LINUX_6_1: [Point; 2] = [Point::DeliverFilled, Point::DeliverSent];
 const VICTIMS: [Victim; 4] = [Victim::Agent, Victim::Hook, Victim::Runtime, Victim::Container];
 
 pub(crate) fn cases(runtime: Runtime) -> Vec<Case> {
     let mut cases = Vec::new();
     for (point, nth) in IN_AGENT.into_iter().chain(IN_HOOK) {
         for victim in VICTIMS {
-            let run = move || case(runtime, false, point, nth, victim);
+            let run = move || case(runtime, Ground::Root, point, nth, victim);
             cases.push(Case::new(runtime, "start", point, nth, victim, run));
         }
     }
-    for point in [Point::DeliverRecorded, Point::DeliverSent, Point::HookEntered, Point::HookAttached, Point::HookTold]
-    {
-        for victim in VICTIMS {
-            let run = move || case(runtime, true, point, 1, victim);
-            cases.push(Case::new(runtime, "start-userns", point, 1, victim, run));
+    let elsewhere: [(_, _, &[_], &[_]); 4] = [
+        ("start-userns", Ground::UserNamespace, &IN_USER_NAMESPACE, &VICTIMS),
+        ("start-rootless", Ground::Rootless, &ROOTLESS, &VICTIMS),
+        ("start-rootless", Ground::Rootless, &ROOTLESS_IN_AGENT, &[Victim::Agent]),
+        ("start-6.1", Ground::Linux6_1, &ON_LINUX_6_1, &VICTIMS),
+    ];
+    for (what, ground, points, victims) in elsewhere.into_iter().filter(|it| it.1.is_for(runtime)) {
+        for point in points.iter().copied() {
+            for victim in victims.iter().copied() {
+                let run = move || case(runtime, ground, point, 1, victim);
+                cases.push(Case::new(runtime, what, point, 1, victim, run));
+            }
         }
     }
     cases
 }
 
-fn case(runtime: Runtime, in_user_namespace: bool, point: Point, nth: usize, victim: Victim) {
-    let mut scene = Scene::new(runtime, false);
-    if in_user_namespace {
-        scene.bundle = scene.bundle.clone().in_user_namespace();
-    }
+fn case(runtime: Runtime, ground: Ground, point: Point, nth: usize, victim: Victim) {
+    let mut scene = Scene::new(runtime, ground, false);
     scene.control.arm(point, nth);
     let (container, mut starting) = scene.begin();
     let starter = i32::try_from(starting.id()).unwrap();
     let stopped = scene.control.wait(|| starting.try_wait().unwrap().is_some());
-    let family = descendants(starter);
-    let inits: Vec<i32> = family.iter().copied().filter(|pid| !is_hook(*pid) && is_apart(*pid, starter)).collect();
-    let hooks: Vec<i32> = family.into_iter().filter(|pid| is_hook(*pid)).collect();
+    let family = family(&container.id);
+    let (hooks, others): (Vec<i32>, Vec<i32>) = family.into_iter().partition(|pid| is_hook(*pid));
+    let (inits, runtimes): (Vec<i32>, Vec<i32>) = others.into_iter().partition(|pid| is_apart(*pid, starter));
     match victim {
         Victim::Agent => scene.kill_agent(),
         Victim::Hook => hooks.into_iter().for_each(kill_9),
-        Victim::Runtime => kill_9(starter),
+        Victim::Runtime => runtimes.into_iter().for_each(kill_9),
         Victim::Container | Victim::Shim => inits.iter().for_each(|pid| kill_9(*pid)),
     }
-    go_on(stopped);
-    if victim == Victim::Agent {
+    // The runtime waits for the hook: the new agent finds a container whose root file system is not its root yet.
+    let is_early = victim == Victim::Agent && point == Point::HookTold;
+    if is_early {
         scene.start_agent();
     }
-    scene.may_leave_mount_points = leaves_mount_points(point, victim);
+    go_on(stopped);
+    if victim == Victim::Agent && !is_early {
+        scene.start_agent();
+    }
+    scene.may_leave_mount_points = leaves_mount_points(runtime, point, victim);
     let started = starting.wait().unwrap().success();
     // A runtime that was killed when its work was done leaves a container that runs.
-    let is = |status: &str| container.try_state().is_some_and(|state| state["status"] == status);
-    let runs = || is("running");
+    let runs =
+        || container.try_state().is_some_and(|state| state["status"] == "running") && is_started(container.pid());
     if victim == Victim::Runtime {
-        let ended = || inits.iter().all(|pid| !is_running(*pid));
-        wait_for("the container is something", || ended() || runs() || is("created"));
-        if !runs() {
-            // Created and not started: it waits for a runtime that starts it. An engine that lost its own deletes it.
+        if inits.is_empty() {
+            wait_for("it runs by itself", runs);
+        } else if !runs() {
+            // Not started: it waits for a runtime that starts it. An engine that lost its own deletes it.
             inits.iter().for_each(|pid| kill_9(*pid));
         }
     }
@@ -106,11 +137,12 @@ fn case(runtime: Runtime, in_user_namespace: bool, point: Point, nth: usize, vic
     scene.can_start_again();
 }
 
-/// Runtimes call no poststop hook for a container that they could not create, and one that was killed calls none at all; a
+/// crun calls no poststop hook for a container that it could not create, and a runtime that was killed calls none at all; a
 /// hook that was killed has told nobody what it made, and an agent has forgotten what it had not noted.
-fn leaves_mount_points(point: Point, victim: Victim) -> bool {
+fn leaves_mount_points(runtime: Runtime, point: Point, victim: Victim) -> bool {
     match victim {
         Victim::Runtime => true,
+        Victim::Container | Victim::Hook if runtime == Runtime::Crun => true,
         Victim::Hook => {
             matches!(point, Point::AttachMade | Point::AttachMounted | Point::HookAttached | Point::DeliverSent)
         }
@@ -124,4 +156,9 @@ fn leaves_mount_points(point: Point, victim: Victim) -> bool {
         ),
         Victim::Container | Victim::Shim => false,
     }
+}
+
+/// Whether a container's first process has become what its bundle says.
+fn is_started(pid: i32) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|line| line.starts_with(b"sleep\0"))
 }

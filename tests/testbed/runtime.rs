@@ -3,10 +3,12 @@
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use super::{Bundle, program, words};
+use super::running_agent::LIMIT;
+use super::{Bundle, User, program, words};
 
 /// Where the state of every runtime under test is.
 static NUMBER: AtomicU32 = AtomicU32::new(0);
@@ -68,6 +70,8 @@ pub struct Container {
     /// Kept as long as the container.
     files: Bundle,
     bundle: PathBuf,
+    /// Whose it is, if it is not root's.
+    user: Option<Rc<User>>,
     gone: bool,
 }
 
@@ -94,15 +98,38 @@ impl Container {
 
     /// The same without waiting: the container to be, and the runtime at work.
     pub fn begin(runtime: Runtime, program: &Path, bundle: &Bundle, id: &str) -> (Self, Child) {
-        let container = Self {
+        Self {
             runtime,
             id: id.to_owned(),
             program: program.to_owned(),
             root: tempfile::tempdir().unwrap(),
             files: bundle.clone(),
             bundle: bundle.write(),
+            user: None,
             gone: false,
-        };
+        }
+        .begin_to_run()
+    }
+
+    /// The same for a user: `bundle` is made one of the user's.
+    pub fn begin_of(user: &Rc<User>, bundle: &Bundle, id: &str) -> (Self, Child) {
+        // What crun is told to have a hook's words written to.
+        user.write(&user.path("err"), b"");
+        Self {
+            runtime: user.runtime,
+            id: id.to_owned(),
+            program: user.runtime.path(),
+            root: tempfile::tempdir().unwrap(),
+            files: bundle.clone(),
+            bundle: user.bundle(bundle.clone()),
+            user: Some(Rc::clone(user)),
+            gone: false,
+        }
+        .begin_to_run()
+    }
+
+    fn begin_to_run(self) -> (Self, Child) {
+        let container = self;
         // Not through pipes: the container keeps them open.
         let (out, err) = (container.bundle.join("out"), container.bundle.join("err"));
         let mut command = container.command();
@@ -113,17 +140,27 @@ impl Container {
         // Not /dev/null: crun gives what it is given to the root of a user namespace, and /dev/null would be the host's.
         open(&container.bundle.join("in"));
         let input = File::open(container.bundle.join("in")).unwrap();
-        let child = command.stdin(input).stdout(open(&out)).stderr(open(&err)).spawn().unwrap();
+        let outputs = [open(&out), open(&err)];
+        if let Some(user) = &container.user {
+            user.own(&container.bundle);
+        }
+        let [out, err] = outputs;
+        let child = command.stdin(input).stdout(out).stderr(err).spawn().unwrap();
         (container, child)
     }
 
     /// What the runtime and the hook said when it was started.
     pub fn words_of_start(&self) -> String {
-        ["err", "out"].map(|name| std::fs::read_to_string(self.bundle.join(name)).unwrap_or_default()).concat()
+        let hooks = self.user.as_ref().map(|user| user.path("err"));
+        let paths = ["err", "out"].map(|name| self.bundle.join(name)).into_iter().chain(hooks);
+        paths.map(|path| std::fs::read_to_string(path).unwrap_or_default()).collect()
     }
 
     pub fn command(&self) -> Command {
-        self.runtime.command_of(&self.program, self.root.path())
+        match &self.user {
+            None => self.runtime.command_of(&self.program, self.root.path()),
+            Some(user) => user.runtime_command(),
+        }
     }
 
     /// The bundle's directory.
@@ -169,7 +206,8 @@ impl Container {
     /// The number of the first process.
     pub fn pid(&self) -> i32 {
         let state: serde_json::Value = serde_json::from_str(&self.state()).unwrap();
-        i32::try_from(state["pid"].as_i64().unwrap()).unwrap()
+        let pid = i32::try_from(state["pid"].as_i64().unwrap()).unwrap();
+        self.user.as_ref().map_or(Some(pid), |user| user.pid_outside(pid)).unwrap()
     }
 
     /// Whether its first process has not ended.
@@ -191,7 +229,13 @@ impl Container {
 
     /// Deletes it; its process has ended.
     pub fn delete(mut self) {
-        let output = self.command().args(["delete", &self.id]).output().unwrap();
+        let delete = || self.command().args(["delete", &self.id]).output().unwrap();
+        let (start, mut output) = (std::time::Instant::now(), delete());
+        // One of a user's has been taken in by the first of the user's processes, which has to let go of it.
+        while self.user.is_some() && !output.status.success() && start.elapsed() < LIMIT {
+            std::thread::sleep(Duration::from_millis(10));
+            output = delete();
+        }
         assert!(output.status.success(), "{}", words(&output));
         self.gone = true;
     }

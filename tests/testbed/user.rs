@@ -34,6 +34,11 @@ pub struct User {
 impl User {
     /// A user whose runtime is `runtime`.
     pub fn new(runtime: Runtime) -> Self {
+        Self::with_hook(runtime, &super::hook())
+    }
+
+    /// The same, with this one for the hook.
+    pub fn with_hook(runtime: Runtime, hook: &Path) -> Self {
         for (name, package) in [("newuidmap", "uidmap"), ("setpriv", "util-linux")] {
             program(name, package);
         }
@@ -51,9 +56,10 @@ impl User {
              mount -t tmpfs -o mode=1777 none /dev/shm; \
              mknod {at}/null c 1 3; chmod 666 {at}/null; mount --bind {at}/null /dev/null; \
              mkdir {at}/home {at}/xdg; chown {uid}:{uid} {at}/home {at}/xdg; chmod 700 {at}/home {at}/xdg; {} \
-             echo ready; exec cat",
+             echo ready; cat; :",
             runtime.preparation()
         );
+        // The shell takes in what has lost its parent, as the first process of a machine does, for as long as it waits.
         let mut command = Command::new("unshare");
         command.args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "--propagation", "private"]);
         command.args(["sh", "-c", &script]);
@@ -62,9 +68,9 @@ impl User {
         std::io::BufRead::read_line(&mut std::io::BufReader::new(holder.stdout.take().unwrap()), &mut line).unwrap();
         assert_eq!(line, "ready\n", "the user's namespaces could not be made");
         // The build's directory need not be open to others.
-        let hook = directory.path().join("runsecrets-hook");
-        super::running_agent::copy_program(&super::hook(), &hook);
-        super::running_agent::set_mode(&hook, 0o755);
+        let own = directory.path().join("runsecrets-hook");
+        super::running_agent::copy_program(hook, &own);
+        super::running_agent::set_mode(&own, 0o755);
         Self { uid, runtime, directory, holder, bundles: RefCell::default() }
     }
 
@@ -127,7 +133,8 @@ impl User {
         self.own(path);
     }
 
-    fn own(&self, path: &Path) {
+    /// Gives the user what is at and below `path`.
+    pub fn own(&self, path: &Path) {
         let owner = format!("{0}:{0}", self.uid);
         let output = Command::new("chown").args(["-R", "-h", &owner]).arg(path).output().unwrap();
         assert!(output.status.success(), "{}", words(&output));
@@ -166,6 +173,33 @@ impl User {
     /// The root file system of the last bundle.
     pub fn rootfs(&self) -> PathBuf {
         self.bundles.borrow().last().unwrap().rootfs.path("")
+    }
+
+    /// The runtime, with what it is always told.
+    pub fn runtime_command(&self) -> Command {
+        let mut command = self.command(self.runtime.name());
+        command.args(self.runtime.own_arguments()).arg("--root").arg(self.state());
+        command
+    }
+
+    /// The number by which the machine knows the process that has this one among the user's.
+    pub fn pid_outside(&self, inside: i32) -> Option<i32> {
+        let of_user = std::fs::read_link(format!("/proc/{}/ns/mnt", self.holder.id())).ok()?;
+        let is_it = |pid: &i32| {
+            let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+            let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim();
+            // A container's first process has come from where the user is, or has been taken in there.
+            let of_parent = || std::fs::read_link(format!("/proc/{}/ns/mnt", field("PPid:"))).ok();
+            let number = field("NSpid:").split_whitespace().nth(1).and_then(|number| number.parse().ok());
+            number == Some(inside) && of_parent() == Some(of_user.clone())
+        };
+        let all = std::fs::read_dir("/proc").unwrap().flatten();
+        all.filter_map(|entry| entry.file_name().to_str()?.parse().ok()).find(is_it)
+    }
+
+    /// What is mounted where the user is, outside of its containers.
+    pub fn mounts(&self) -> String {
+        std::fs::read_to_string(format!("/proc/{}/mountinfo", self.holder.id())).unwrap()
     }
 
     /// A command of the runtime.

@@ -369,6 +369,7 @@ impl Container {
             made: &mut self.made,
             medium: deliveries.medium,
             stage: &deliveries.stage,
+            swap: deliveries.swap,
             size_limit: deliveries.size_limit,
             may_enter: self.delivery.uid == 0,
             generations: self.generations,

@@ -51,7 +51,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 pub use crate::deliver::linux::Protection;
-use crate::deliver::linux::{Medium, Stage};
+use crate::deliver::linux::{Medium, Stage, Swap};
 use crate::model::{Id, SecretName, Target, Timestamp, Until};
 use crate::sys::linux::clock::since_boot;
 use crate::sys::linux::pidfd::MountNamespace;
@@ -120,6 +120,7 @@ pub struct Deliveries {
     events: Arc<Events>,
     medium: Medium,
     stage: Stage,
+    swap: Swap,
     size_limit: Option<u64>,
     generations: bool,
     records: Records,
@@ -155,15 +156,17 @@ impl Deliveries {
         let stage_dir = run_dir.join(STAGE_DIR);
         record::make_private_dir(&stage_dir)?;
         let stage = Stage::probe(medium, &stage_dir)?;
+        let swap = Swap::probe();
         let own_namespace = MountNamespace::own().map_err(|cause| DeliveryError::OwnNamespace { cause })?;
         let records = Records::open(run_dir)?;
         let descriptors = Descriptors::of_this_process()?;
-        tracing::info!(filesystem = %medium.protection(), detached_clones = matches!(stage, Stage::Detached), "delivery is ready");
+        tracing::info!(filesystem = %medium.protection(), detached_clones = stage.clones_detached(), beneath = swap == Swap::Beneath, "delivery is ready");
         let deliveries = Arc::new(Self {
             lock,
             events,
             medium,
             stage,
+            swap,
             size_limit: settings.size_limit,
             generations: settings.generations,
             records,
@@ -193,7 +196,7 @@ impl Deliveries {
 
     /// Whether the kernel clones detached mounts (Linux 6.15), so that no private mount namespace is needed.
     pub fn clones_detached(&self) -> bool {
-        matches!(self.stage, Stage::Detached)
+        self.stage.clones_detached()
     }
 
     /// Writes down again in `run_dir` what its removal has taken: a later agent finds the containers by it.

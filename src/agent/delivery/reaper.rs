@@ -148,7 +148,7 @@ impl Deliveries {
         let survivors = survivors(&ended);
         ended.iter().for_each(|record| self.forget(record, &survivors));
         for record in &alive {
-            let Some((mut container, old)) = record.resume(&self.shares, self.clones_detached()) else {
+            let Some((mut container, old)) = record.resume(&self.shares, self.swap) else {
                 if record.is_alive() {
                     tracing::error!(container = %record.key().id, "cannot be taken over from an earlier agent");
                 } else {

@@ -10,7 +10,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use serde::{Deserialize, Serialize};
 
 use crate::agent::catalog::Catalog;
-use crate::deliver::linux::{Adopted, FileSystem, Hidden, OldFile, PlannedFile, Unfinished, Writable, adopt, shown};
+use crate::deliver::linux::{
+    Adopted, FileSystem, Hidden, OldFile, PlannedFile, Swap, Unfinished, Writable, adopt, shown,
+};
 use crate::failpoint::{Point, reach};
 use crate::model::{Id, SecretName, Service};
 use crate::sys::linux::owner::Ownership;
@@ -115,18 +117,18 @@ impl Record {
     }
 
     /// The container, if its very process is still there, with as much of the writable side as it still shows, and what
-    /// an agent that was killed has left there; `beneath` as in [`Unfinished`].
+    /// an agent that was killed has left there; `swap` as in [`Unfinished`].
     ///
     /// That is nothing where its first process is on its way out: it has left its namespaces, and waits in the kernel for
     /// others. The namespaces of a user's container are looked into only if they are that user's still.
-    pub(super) fn resume(&self, shares: &Arc<Shares>, beneath: bool) -> Option<(Container, Vec<OldFile>)> {
+    pub(super) fn resume(&self, shares: &Arc<Shares>, swap: Swap) -> Option<(Container, Vec<OldFile>)> {
         let process = Process::open(self.delivery.pid).ok()?;
         if process.start_time().ok()? != self.started {
             return None;
         }
         let uid = self.delivery.uid;
         let begun: Vec<Mount> = self.begun.iter().cloned().collect();
-        let unfinished = (uid == 0).then_some(Unfinished { begun: &begun, beneath });
+        let unfinished = (uid == 0).then_some(Unfinished { begun: &begun, swap });
         let mut adopted = match self.is_in_namespaces_of_its_user(&process) {
             true => adopt(&process, &self.mounts, &self.devices, unfinished.as_ref()).unwrap_or_default(),
             false => Adopted::default(),

@@ -135,12 +135,14 @@ pub fn adopt(
     file_systems: &[FileSystem],
     unfinished: Option<&Unfinished<'_>>,
 ) -> io::Result<Adopted> {
-    let existing = unfinished.and_then(|unfinished| Some((unfinished, Existing::of(process).ok()?)));
+    let existing = Existing::of(process).ok();
     let adopted = inside(process, |root| {
-        let old = existing.map_or_else(Vec::new, |(unfinished, existing)| {
-            put_in_order(root, &existing, mounts, file_systems, unfinished)
-        });
-        let taken = |mount: &Mount| Some((mount.clone(), Dir::from(take(root, mount, file_systems)?)));
+        let old = match (unfinished, &existing) {
+            (Some(unfinished), Some(existing)) => put_in_order(root, existing, mounts, file_systems, unfinished),
+            _ => Vec::new(),
+        };
+        let places = existing.as_ref().map_or_else(Vec::new, Existing::places);
+        let taken = |mount: &Mount| Some((mount.clone(), Dir::from(take(root, &places, mount, file_systems)?)));
         (Adopted { places: mounts.iter().filter_map(taken).collect(), old: Vec::new() }, old)
     });
     let (mut adopted, old) = adopted?;
@@ -161,12 +163,15 @@ pub(super) fn walk_at_hand(root: &Dir, path: &str) -> io::Result<Dir> {
     Ok(place)
 }
 
-fn take(root: &Dir, mount: &Mount, file_systems: &[FileSystem]) -> Option<OwnedFd> {
-    let place = walk_at_hand(root, &mount.at).ok()?;
-    if !is_on_one_of(file_systems, &place).ok()? {
-        return None;
-    }
-    let clone = clone_tree(&place, c"").ok()?;
+/// The writable side of `mount`. The runtime may have come as far as its hooks and no further: then the container's root file
+/// system is not its root yet, and the mount is one of `places`, which has that one's path before its own.
+fn take(root: &Dir, places: &[String], mount: &Mount, file_systems: &[FileSystem]) -> Option<OwnedFd> {
+    let ours = |at: &str| {
+        let place = walk_at_hand(root, at).ok()?;
+        is_on_one_of(file_systems, &place).ok()?.then_some(place)
+    };
+    let elsewhere = || places.iter().filter(|at| at.ends_with(&mount.at)).find_map(|at| ours(at));
+    let clone = clone_tree(ours(&mount.at).or_else(elsewhere)?, c"").ok()?;
     make_writable(&clone).ok()?;
     Some(clone)
 }

@@ -66,7 +66,12 @@ impl Empty {
             Ok((stage.clones(&root, &paths)?, file_system))
         });
         match clones {
-            Ok((clones, file_system)) => Ok(Filled { root, file_system, clones, protection: self.medium.protection() }),
+            Ok((clones, file_system)) => Ok(Filled {
+                root: clones.root.unwrap_or(root),
+                file_system,
+                clones: clones.mounts,
+                protection: self.medium.protection(),
+            }),
             Err(error) => {
                 scrub(&root);
                 Err(error)

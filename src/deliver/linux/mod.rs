@@ -43,6 +43,7 @@ pub use hide::Hidden;
 pub use medium::{Medium, Protection};
 pub use owners::{IdMaps, look_up};
 pub use plan::{FillPlan, PlannedFile, Request, Room, owner_names, plan};
+pub use replace::Swap;
 pub use running::{Change, Running};
 pub use scrub::{Scrubbed, scrub};
 pub use stage::Stage;

@@ -2,15 +2,17 @@
 //!
 //! In a directory of ours the new file is made where the container does not look, and renamed over the old one. A single
 //! file is a mount of its own, which no rename reaches: the new one is mounted beneath it and the old one then taken off
-//! (MOVE_MOUNT_BENEATH, Linux 6.5), or, on older kernels, mounted on top of it.
+//! (MOVE_MOUNT_BENEATH, Linux 6.5), or, on older kernels, mounted on top of it. There the old file keeps a name, for with its
+//! last one the kernel takes off what is mounted on it, in every namespace.
 
 use std::io::{self, Write};
 use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::deliver::DeliverError;
-use crate::failpoint::{Point, reach};
+use crate::failpoint::{Lack, Point, lacks, reach};
 use crate::secret::SecretBytes;
-use crate::sys::linux::mount::{attach, attach_beneath, detach, grow};
+use crate::sys::linux::mount::{attach, attach_beneath, detach, grow, knows_beneath};
 use crate::sys::linux::path::{Dir, set_owner_and_mode};
 
 use super::adopt::FileSystem;
@@ -21,10 +23,30 @@ use super::writable::{OldFile, Place, open_alone};
 
 /// The name of a file in the making.
 pub(super) const FRESH: &str = "..runsecrets-new";
+/// The beginning of the names of old files on which new ones are mounted.
+const BELOW: &str = "..runsecrets-below-";
 /// Room beyond the new file's own bytes: what the kernel keeps for itself.
 const MARGIN: u64 = 4 * 4096;
 /// Inodes that are added when they run out.
 const MORE_INODES: u64 = 64;
+
+static NUMBER: AtomicU64 = AtomicU64::new(0);
+
+/// How a new single file takes the place of an old one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Swap {
+    /// It is mounted beneath, and the old one is taken off.
+    Beneath,
+    /// It is mounted on top, and the old one stays below for good: kernels before 6.5.
+    OnTop,
+}
+
+impl Swap {
+    /// Finds out.
+    pub fn probe() -> Self {
+        if !lacks(Lack::Beneath) && knows_beneath().unwrap_or(false) { Self::Beneath } else { Self::OnTop }
+    }
+}
 
 impl Running<'_> {
     /// Gives `file`, which the container has at `target`, the bytes `value`. The old one is returned, for whoever has it
@@ -33,6 +55,22 @@ impl Running<'_> {
     /// # Errors
     /// Any: then the container has the old value, whole.
     pub fn replace(&mut self, file: &PlannedFile, target: &str, value: &SecretBytes) -> Result<OldFile, DeliverError> {
+        let mut root = None;
+        let replaced = self.put(file, target, value, &mut root);
+        if let Some(root) = root {
+            self.writable.renew(root);
+        }
+        replaced
+    }
+
+    /// The same; `root` is what [`Stage::clones`](super::Stage) leaves for the next time.
+    fn put(
+        &self,
+        file: &PlannedFile,
+        target: &str,
+        value: &SecretBytes,
+        root: &mut Option<Dir>,
+    ) -> Result<OldFile, DeliverError> {
         match self.writable.place(&file.path, target).map_err(failed("find a file in RAM"))? {
             Place::Nowhere => Err(DeliverError::Covered { path: target.to_owned() }),
             Place::In(parent, name, top) => {
@@ -40,9 +78,13 @@ impl Running<'_> {
                 let old = parent.write_file(&name).and_then(OldFile::new).map_err(failed("open a file in RAM"))?;
                 write(top, file, value).map_err(failed("write a value to RAM"))?;
                 if file.is_single() {
-                    self.remount(top, target)?;
+                    self.remount(top, target, root)?;
                 }
-                top.rename(FRESH, &parent, &name).map_err(failed("put a file into its place"))?;
+                let renamed = match self.swap {
+                    Swap::OnTop if file.is_single() => take_its_name(top, &parent, &name),
+                    _ => top.rename(FRESH, &parent, &name),
+                };
+                renamed.map_err(failed("put a file into its place"))?;
                 reach(Point::ReplaceRenamed);
                 Ok(old)
             }
@@ -51,7 +93,7 @@ impl Running<'_> {
                 let top = self.writable.second().ok_or(DeliverError::Covered { path: target.to_owned() })?;
                 self.make_space(top, value)?;
                 write(top, file, value).map_err(failed("write a value to RAM"))?;
-                self.remount(top, target)?;
+                self.remount(top, target, root)?;
                 let files = top.entry(FILES).map_err(failed("find a directory in RAM"))?;
                 let name = file.path.rsplit('/').next().unwrap_or_default();
                 top.rename(FRESH, &files, name).map_err(failed("put a file into its place"))?;
@@ -77,10 +119,11 @@ impl Running<'_> {
     }
 
     /// Shows the new file of `top` at `target` in place of the one there; takes it away again where that fails.
-    fn remount(&self, top: &Dir, target: &str) -> Result<(), DeliverError> {
-        let swap = || {
+    fn remount(&self, top: &Dir, target: &str, root: &mut Option<Dir>) -> Result<(), DeliverError> {
+        let mut swap = || {
             let clones = self.stage.clones(top, &[FRESH.to_owned()])?;
-            let clone = clones.into_iter().next().ok_or(DeliverError::Covered { path: target.to_owned() })?;
+            *root = clones.root;
+            let clone = clones.mounts.into_iter().next().ok_or(DeliverError::Covered { path: target.to_owned() })?;
             self.swap_mount(target, &clone)
         };
         swap().inspect_err(|_| {
@@ -97,9 +140,11 @@ impl Running<'_> {
         let swapped = self.inside(|root| {
             let attach_failed = |cause| DeliverError::Attach { path: target.to_owned(), cause };
             let place = ours(root, target, devices)?;
-            if attach_beneath(mount, &place).is_err() {
+            if self.swap == Swap::OnTop {
                 return attach(mount, &place).map_err(attach_failed);
             }
+            // Never on top here: an agent that comes later takes the upper one for the old one.
+            attach_beneath(mount, &place).map_err(attach_failed)?;
             reach(Point::SwapBeneath);
             let (parent, name) = target.rsplit_once('/').unwrap_or(("", target));
             detach(walk(root, parent)?, name).map_err(attach_failed)
@@ -108,6 +153,12 @@ impl Running<'_> {
         reach(Point::SwapDone);
         Ok(())
     }
+}
+
+/// Gives the new file the name of the old one, and that another one first. No container shows the directory.
+fn take_its_name(top: &Dir, parent: &Dir, name: &str) -> io::Result<()> {
+    parent.rename(name, top, &format!("{BELOW}{}", NUMBER.fetch_add(1, Ordering::Relaxed)))?;
+    top.rename(FRESH, parent, name)
 }
 
 /// Writes a new file where no container looks.

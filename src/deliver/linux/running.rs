@@ -2,7 +2,6 @@
 //! `replace`.
 
 use std::io;
-use std::os::fd::OwnedFd;
 
 use crate::deliver::DeliverError;
 use crate::failpoint::{Point, reach};
@@ -20,8 +19,9 @@ use super::inside::inside;
 use super::medium::Medium;
 use super::owners::{IdMaps, look_up};
 use super::plan::{DIRECTORY, FILES, FillPlan, PlannedFile, Request, Room, owner_names, plan};
-use super::replace::{FRESH, write};
-use super::stage::Stage;
+use super::replace::{FRESH, Swap, write};
+use super::stage::{Clones, Stage};
+use super::unfinished::take_off;
 use super::writable::{OldFile, Place, Writable, open_alone};
 
 /// Room of a second file system at first: it grows with what is put there.
@@ -46,6 +46,8 @@ pub struct Running<'c> {
     pub medium: Medium,
     /// How clones are made.
     pub stage: &'c Stage,
+    /// How a new single file takes the place of an old one.
+    pub swap: Swap,
     /// The most bytes that each of its file systems may have.
     pub size_limit: Option<u64>,
     /// Whether we may go into it. Not where a user has made its namespaces: what that user shows there may be anything of
@@ -104,8 +106,11 @@ impl Running<'_> {
     /// That has to be on record before anything of it is attached: an agent leaves alone what it does not know.
     ///
     /// # Errors
-    /// [`DeliverError::FileSystem`].
+    /// [`DeliverError::FileSystem`]; [`DeliverError::NextStart`] for a single file of a container that we may not go into.
     pub fn make_room_to_replace(&mut self, file: &PlannedFile, target: &str) -> Result<bool, DeliverError> {
+        if file.is_single() && !self.may_enter {
+            return Err(DeliverError::NextStart);
+        }
         let place = self.writable.place(&file.path, target).map_err(failed("find a file in RAM"))?;
         let needed = matches!(place, Place::Alone(_)) && self.writable.second().is_none();
         if needed {
@@ -147,7 +152,11 @@ impl Running<'_> {
         top.rename(FRESH, &parent, &name).map_err(failed("put a file into its place"))?;
         reach(Point::GrantPlaced);
         let Some((mount, shown)) = change.mount_for(file, self.mounts) else { return Ok(()) };
-        let attached = change.make_places(top).and_then(|()| self.attach(top, mount, shown, change));
+        let mut fresh_root = None;
+        let attached = change.make_places(top).and_then(|()| self.attach(top, mount, shown, change, &mut fresh_root));
+        if let Some(fresh) = fresh_root {
+            self.writable.renew(fresh);
+        }
         if attached.is_err() {
             if let Ok(Ok(unwanted)) = parent.write_file(&name).map(OldFile::new) {
                 let _ = unwanted.scrub();
@@ -235,8 +244,16 @@ impl Running<'_> {
         Existing::of(self.process).is_ok_and(|existing| !existing.places().iter().any(|at| at == target))
     }
 
-    fn attach(&self, top: &Dir, mount: &Mount, shown: &str, change: &Change) -> Result<Vec<MadePoint>, DeliverError> {
-        let clones: Vec<OwnedFd> = self.stage.clones(top, &[shown.to_owned()])?;
+    fn attach(
+        &self,
+        top: &Dir,
+        mount: &Mount,
+        shown: &str,
+        change: &Change,
+        fresh_root: &mut Option<Dir>,
+    ) -> Result<Vec<MadePoint>, DeliverError> {
+        let Clones { mounts: clones, root } = self.stage.clones(top, &[shown.to_owned()])?;
+        *fresh_root = root;
         let entered = self.inside(|rootfs| {
             let mounts = std::slice::from_ref(mount);
             let attached = Attached::attach(rootfs, change.plan.root, mounts, &clones, &change.keep)?;
@@ -247,7 +264,8 @@ impl Running<'_> {
         entered?
     }
 
-    /// Takes the single mount at `target` off, if it is ours, and the mount points that were made for it alone.
+    /// Takes the single mount at `target` off, if it is ours, those of ours that are below, and the mount points that were
+    /// made for it alone.
     fn detach(&mut self, target: &str, others: &[&str]) -> Result<(), DeliverError> {
         let unwanted =
             |point: &MadePoint| is_within(target, &point.at) && !others.iter().any(|other| is_within(other, &point.at));
@@ -262,10 +280,20 @@ impl Running<'_> {
                 detach(walk(rootfs, parent)?, name).map_err(attach_failed)?;
             }
             reach(Point::RevokeDetached);
+            // Where new values are mounted on top, the old ones show now: one may have its value still, if the agent that
+            // replaced it was killed.
+            let mount = Mount { at: target.to_owned(), kind: MountKind::File };
+            let mut below = Vec::new();
+            while let Ok(file) = take_off(rootfs, &mount, devices) {
+                below.extend(file);
+            }
             remove_mount_points(rootfs, &gone);
-            Ok(())
+            Ok(below)
         });
-        let done = entered.and_then(|done| done);
+        let done = entered.and_then(|done| done).and_then(|below| {
+            let empty = |file: &Dir| open_alone(file).and_then(OldFile::new).and_then(OldFile::scrub);
+            below.iter().try_for_each(empty).map_err(failed("overwrite a file in RAM"))
+        });
         *self.made = kept;
         if done.is_err() {
             self.made.append(&mut gone);

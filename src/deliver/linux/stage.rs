@@ -2,7 +2,8 @@
 //!
 //! Since Linux 6.15 a detached mount can be cloned as it is. Older kernels clone only what is attached in the caller's
 //! mount namespace: there one thread of the agent keeps a private mount namespace, in which each file system is attached
-//! for the moment of cloning. Nobody else is in that namespace.
+//! for the moment of cloning. Nobody else is in that namespace. A mount that was attached once is none that can be attached
+//! again: its clone takes its place.
 
 use std::ffi::CString;
 use std::io;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 use nix::sched::{CloneFlags, unshare};
 
 use crate::deliver::DeliverError;
+use crate::failpoint::{Lack, lacks};
 use crate::sys::linux::mount::{attach, clone_tree, detach, make_private, restrict};
 use crate::sys::linux::path::Dir;
 
@@ -26,6 +28,15 @@ pub enum Stage {
     Private(PathBuf),
 }
 
+/// What a container is to see, and what that took.
+#[derive(Debug)]
+pub(super) struct Clones {
+    /// The read-only clones, in the order of the paths.
+    pub(super) mounts: Vec<OwnedFd>,
+    /// The root, writable, for the next time: none where the one that was given is still good for it.
+    pub(super) root: Option<Dir>,
+}
+
 impl Stage {
     /// Finds out, with a small file system of `medium`; `directory` is an empty directory of ours for the older way.
     ///
@@ -34,6 +45,9 @@ impl Stage {
     pub fn probe(medium: Medium, directory: &Path) -> Result<Self, DeliverError> {
         let mut refusals = Vec::new();
         for stage in [Self::Detached, Self::Private(directory.to_owned())] {
+            if stage.clones_detached() && lacks(Lack::DetachedClones) {
+                continue;
+            }
             let root = Dir::from(medium.make(SMALLEST, None).map_err(|e| failed("make a file system in RAM", &e))?);
             match stage.clones(&root, &[String::new()]) {
                 Ok(_) => return Ok(stage),
@@ -43,13 +57,18 @@ impl Stage {
         Err(DeliverError::FileSystem { step: "clone a mount", cause: refusals.join("; ") })
     }
 
+    /// Whether that is without a mount namespace of our own.
+    pub fn clones_detached(&self) -> bool {
+        matches!(self, Self::Detached)
+    }
+
     /// A read-only, inert, private clone for each of `paths` below the detached mount `root`.
     ///
     /// # Errors
     /// [`DeliverError::FileSystem`].
-    pub(super) fn clones(&self, root: &Dir, paths: &[String]) -> Result<Vec<OwnedFd>, DeliverError> {
+    pub(super) fn clones(&self, root: &Dir, paths: &[String]) -> Result<Clones, DeliverError> {
         let made = match self {
-            Self::Detached => clones_of(root.as_fd(), paths),
+            Self::Detached => clones_of(root.as_fd(), paths).map(|mounts| Clones { mounts, root: None }),
             Self::Private(directory) => std::thread::scope(|scope| {
                 let staged = scope.spawn(|| clones_in_private(root.as_fd(), directory, paths));
                 staged.join().unwrap_or_else(|_| Err(io::Error::other("the staging thread failed")))
@@ -75,14 +94,40 @@ fn clones_of(root: BorrowedFd<'_>, paths: &[String]) -> io::Result<Vec<OwnedFd>>
 }
 
 /// On a thread of its own: what is unshared here ends with it, and so does the attached mount.
-fn clones_in_private(root: BorrowedFd<'_>, directory: &Path, paths: &[String]) -> io::Result<Vec<OwnedFd>> {
+fn clones_in_private(root: BorrowedFd<'_>, directory: &Path, paths: &[String]) -> io::Result<Clones> {
     unshare(CloneFlags::CLONE_NEWNS)?;
     make_private()?;
     attach(root, Dir::root(directory)?)?;
-    let clones = clones_of(Dir::root(directory)?.as_fd(), paths);
+    let clones = clones_and_root(&Dir::root(directory)?, paths);
     let (Some(parent), Some(name)) = (directory.parent(), directory.file_name().and_then(|name| name.to_str())) else {
         return Err(io::Error::from(io::ErrorKind::InvalidInput));
     };
     detach(Dir::root(parent)?, name)?;
     clones
+}
+
+fn clones_and_root(attached: &Dir, paths: &[String]) -> io::Result<Clones> {
+    let mounts = clones_of(attached.as_fd(), paths)?;
+    Ok(Clones { mounts, root: Some(Dir::from(clone_tree(attached, c"")?)) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::deliver::linux::Protection;
+
+    #[test]
+    fn a_file_system_can_be_cloned_again_where_a_mount_is_used_up() {
+        let directory = tempfile::tempdir().unwrap();
+        let stage = Stage::Private(directory.path().to_owned());
+        let medium = Medium::probe(&[Protection::Ramfs]).unwrap();
+        let mut root = Dir::from(medium.make(SMALLEST, None).unwrap());
+        root.make_file("key", 0o600).unwrap();
+        for _ in 0..3 {
+            let clones = stage.clones(&root, &["key".to_owned()]).unwrap();
+            assert_eq!(clones.mounts.len(), 1);
+            root = clones.root.unwrap();
+            root.entry("key").unwrap();
+        }
+    }
 }

@@ -10,14 +10,15 @@ use crate::wire::{Mount, MountKind};
 
 use super::adopt::{FileSystem, is_on_one_of, walk_at_hand};
 use super::existing::Existing;
+use super::replace::Swap;
 
 /// What is on record of it.
 #[derive(Debug)]
 pub struct Unfinished<'r> {
     /// Mounts that were about to be attached.
     pub begun: &'r [Mount],
-    /// Whether new single files are mounted beneath old ones. Where they are not, old ones stay below for good.
-    pub beneath: bool,
+    /// How new single files take the place of old ones.
+    pub swap: Swap,
 }
 
 /// Takes off each mount that was begun, and where two of ours stand at one place the upper, which is the older one. What
@@ -40,7 +41,7 @@ pub(super) fn put_in_order(
             take_off(begun);
         }
     }
-    for mount in mounts.iter().filter(|mount| mount.kind == MountKind::File && unfinished.beneath) {
+    for mount in mounts.iter().filter(|mount| mount.kind == MountKind::File && unfinished.swap == Swap::Beneath) {
         // A container's own mount at a place of ours is on top, and stops this at once.
         for _ in 1..count(mount) {
             take_off(mount);
@@ -50,7 +51,7 @@ pub(super) fn put_in_order(
 }
 
 /// Takes the mount at `mount.at` off, if it is on one of `file_systems`; the single file that it showed.
-fn take_off(root: &Dir, mount: &Mount, file_systems: &[FileSystem]) -> io::Result<Option<Dir>> {
+pub(super) fn take_off(root: &Dir, mount: &Mount, file_systems: &[FileSystem]) -> io::Result<Option<Dir>> {
     let place = walk_at_hand(root, &mount.at)?;
     if !is_on_one_of(file_systems, &place)? {
         return Err(io::Error::from(io::ErrorKind::NotFound));

@@ -102,6 +102,16 @@ impl Writable {
         self.second.as_ref()
     }
 
+    /// Another mount of the file system that this agent has made, for the one that was used up by a clone.
+    pub(super) fn renew(&mut self, root: Dir) {
+        let is_its = |known: &Dir| matches!((known.device(), root.device()), (Ok(one), Ok(other)) if one == other);
+        match (&mut self.second, &mut self.first) {
+            (Some(second), _) if is_its(second) => *second = root,
+            (_, First::Root(first)) if is_its(first) => *first = root,
+            _ => {}
+        }
+    }
+
     pub(super) fn put_second(&mut self, root: Dir) -> &Dir {
         self.second.insert(root)
     }
