@@ -23,7 +23,7 @@ use super::client::Agent;
 use super::error::CliError;
 use super::input;
 use super::report::Report;
-use crate::cdi::replace;
+use crate::replace::replace_text;
 
 pub(super) use arguments::ComposeCommand;
 pub(super) use error::ComposeError;
@@ -80,7 +80,7 @@ fn convert(
     if is_shown {
         report.text(&text);
     } else {
-        replace(&path, text.as_bytes(), project.mode).map_err(|cause| CliError::Write { path: path.clone(), cause })?;
+        replace_text(&path, &text, project.mode).map_err(|cause| CliError::Write { path: path.clone(), cause })?;
         report.note(&format!("{}: written", path.display()));
         if !lies_in(&path, &project.directory) {
             let directory = project.directory.display();
