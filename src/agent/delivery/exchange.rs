@@ -21,7 +21,6 @@ use crate::wire::{AgentReply, Channel, ChannelError, Deliver, HookRequest, MadeP
 
 use super::held::{Container, Held, Key, Reserved};
 use super::identity;
-use super::put::delivered;
 use super::record::Record;
 use super::users::Asker;
 use super::{Delivered, Deliveries, Delivery, DeliveryError};
@@ -228,7 +227,7 @@ impl Deliveries {
         let filled = empty.fill(plan, &self.stage, |index| {
             let grant = grants.get(index).ok_or(DeliveryError::OutOfTurn)?;
             let (info, version, value) = catalog.open_value(authorized, grant)?;
-            secrets.push(delivered(info, version, grant, None));
+            secrets.push(Delivered::of(info, version, grant, None));
             Ok::<_, DeliveryError>(value)
         })?;
         Ok((filled, secrets))

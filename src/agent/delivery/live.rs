@@ -14,9 +14,8 @@ use crate::model::{Grant, Id, Target};
 use crate::policy::{Authorized, Refusal, renew};
 
 use super::held::{Container, Held, Key};
-use super::put::delivered;
-use super::record::{Announced, Record, Scope};
-use super::{Delivered, Deliveries, DeliveryError, Notified, Outcome};
+use super::record::Record;
+use super::{Announced, Delivered, Deliveries, DeliveryError, Notified, Outcome, Scope};
 
 /// How many containers are changed at one time.
 const AT_ONCE: usize = 8;
@@ -28,7 +27,7 @@ impl Deliveries {
     /// # Errors
     /// [`DeliveryError::Record`]; nothing may be changed then.
     pub fn announce(&self, scope: Scope) -> Result<Announced, DeliveryError> {
-        self.records.announce(scope)
+        self.announcements.make(scope)
     }
 
     /// Brings every container that the announced change is about up to what the catalog says; returns when each has been, or
@@ -43,7 +42,7 @@ impl Deliveries {
             self.held().iter().filter(|(_, held)| concerned(held)).map(|(key, _)| key.clone()).collect();
         let outcomes = self.change_all(catalog, &keys, scope);
         reach(Point::ChangeDone);
-        self.records.forget(announced);
+        self.announcements.forget(announced);
         reach(Point::ChangeForgotten);
         outcomes
     }
@@ -73,7 +72,7 @@ impl Deliveries {
 
     /// Finishes what an earlier agent had announced and not done, and what it had taken out of sight.
     pub fn finish_announced(&self, catalog: &Catalog) {
-        for announced in self.records.left() {
+        for announced in self.announcements.left() {
             reach(Point::FinishBegun);
             tracing::info!("finishing a change that an earlier agent had begun");
             self.change(catalog, &announced);
@@ -254,7 +253,7 @@ impl Deliveries {
                 let added = container.running(self).add(&change, file, grant.target.as_str(), &value);
                 container.begun = None;
                 added?;
-                container.delivery.secrets.push(delivered(info, version, grant, None));
+                container.delivery.secrets.push(Delivered::of(info, version, grant, None));
                 container.files.push(file.clone());
                 self.records.write(&Record::of(container))?;
                 reach(Point::GrantRecorded);

@@ -7,6 +7,7 @@ pub mod acl;
 pub mod bitlocker;
 #[cfg(feature = "agent")]
 pub mod boot;
+pub mod clock;
 pub mod dpapi;
 pub mod entry;
 #[cfg(feature = "agent")]
