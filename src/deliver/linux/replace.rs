@@ -10,7 +10,8 @@ use std::os::fd::OwnedFd;
 use crate::deliver::DeliverError;
 use crate::failpoint::{Point, reach};
 use crate::secret::SecretBytes;
-use crate::sys::linux::mount::{attach, attach_beneath, detach, grow};
+use crate::sys::linux::file_system::grow;
+use crate::sys::linux::mount::{attach, attach_beneath, detach};
 use crate::sys::linux::path::{Dir, set_owner_and_mode};
 
 use super::adopt::{FileSystem, is_on_one_of};

@@ -7,7 +7,8 @@ use std::fs::File;
 use std::io::{self, Seek, Write};
 
 use crate::failpoint::{Point, reach};
-use crate::sys::linux::path::{Dir, Kind};
+use crate::sys::linux::path::Dir;
+use crate::sys::linux::place::Kind;
 
 static ZEROES: [u8; 64 * 1024] = [0; 64 * 1024];
 /// How deep a tree is followed: targets are at most 4,095 bytes.
