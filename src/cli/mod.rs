@@ -22,6 +22,7 @@ mod ps;
 #[cfg_attr(windows, path = "windows/reach.rs")]
 mod reach;
 mod report;
+mod request;
 mod secret;
 mod service;
 mod template;
