@@ -1,7 +1,6 @@
 //! Linux: system calls behind a safe API, one subject a file. No policy, no printing, no paths of our own.
 
 pub mod clock;
-pub mod entry;
 pub mod fds;
 pub mod file;
 pub mod file_system;

@@ -9,7 +9,6 @@ pub mod bitlocker;
 pub mod boot;
 pub mod clock;
 pub mod dpapi;
-pub mod entry;
 #[cfg(feature = "agent")]
 pub mod event_log;
 pub mod file;
