@@ -27,6 +27,7 @@ mod secret;
 mod service;
 mod template;
 mod unlock;
+mod verdict;
 mod version;
 mod versions;
 
