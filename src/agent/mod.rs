@@ -13,6 +13,7 @@ pub mod autolock;
 pub mod catalog;
 pub mod clock;
 pub mod config;
+pub mod configured;
 #[cfg_attr(windows, path = "windows/delivery/mod.rs")]
 pub mod delivery;
 pub mod events;
@@ -65,7 +66,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use self::config::{Config, DEFAULT_FILE};
-use self::options::{Command, LogFormat, Options};
+use self::log::LogFormat;
+use self::options::{Command, Options};
 
 /// Runs the program: the one place that prints and picks the exit code.
 pub fn main() -> ExitCode {

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 use crate::agent::config;
+use crate::agent::log::LogFormat;
 
 /// What `--help` says of the codes in `exit`.
 const EXIT_CODES: &str = "\
@@ -38,15 +39,6 @@ pub struct Options {
     /// What to do instead of serving here.
     #[command(subcommand)]
     pub command: Option<Command>,
-}
-
-/// The form of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// What to do.
