@@ -7,6 +7,7 @@ mod running_agent;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::Sender;
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
@@ -96,7 +97,14 @@ fn no_file_of_the_state_directory_shows_a_value_a_name_or_a_label() {
 
 /// Creates secrets, and removes every third one, until the agent is gone; what it acknowledged and nothing undid stays in
 /// `there`, what it said is removed goes to `gone`.
-fn work(agent: &Agent, round: u64, killed: &AtomicBool, there: &mut Vec<String>, gone: &mut Vec<String>) {
+fn work(
+    agent: &Agent,
+    round: u64,
+    killed: &AtomicBool,
+    done: &Sender<()>,
+    there: &mut Vec<String>,
+    gone: &mut Vec<String>,
+) {
     let ask = |method: &str, path: &str, body: &str, status: u16| {
         let answer = agent.try_request(method, path, body);
         let done = answer.as_ref().is_some_and(|answer| answer.status == status);
@@ -116,6 +124,7 @@ fn work(agent: &Agent, round: u64, killed: &AtomicBool, there: &mut Vec<String>,
         } else {
             return;
         }
+        let _ = done.send(());
     }
 }
 
@@ -127,9 +136,13 @@ fn what_was_acknowledged_survives_a_kill_at_any_moment() {
         let mut agent = place.start();
         let killed = AtomicBool::new(false);
         std::thread::scope(|scope| {
-            let working = scope.spawn(|| work(&agent, round, &killed, &mut there, &mut gone));
-            // Not a limit but a spread: each round is cut at another point.
-            std::thread::sleep(Duration::from_millis(20 + 7 * round));
+            let (done, doing) = std::sync::mpsc::channel();
+            let (agent, killed) = (&agent, &killed);
+            let (there, gone) = (&mut there, &mut gone);
+            let working = scope.spawn(move || work(agent, round, killed, &done, there, gone));
+            // Something has been done; then not a limit but a spread: each round is cut at another point.
+            doing.iter().take(2).for_each(drop);
+            std::thread::sleep(Duration::from_millis(7 * round));
             killed.store(true, Ordering::SeqCst);
             agent.signal(Signal::SIGKILL);
             working.join().unwrap();

@@ -4,21 +4,24 @@
 //! cannot work, the tests hold on to what can be seen without it: the checkpoint fails, nothing is written, nothing is lost.
 #![allow(clippy::unwrap_used)] // a test may end where it stands
 
+#[path = "checkpoint/podman.rs"]
+mod podman;
+#[path = "checkpoint/rootless.rs"]
+mod rootless;
 mod testbed;
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use testbed::podman::IMAGE;
-use testbed::{Bed, Bundle, CLI, Canary, Container, Podman, Rootfs, Runtime, program};
+use testbed::{Bed, Bundle, CLI, Canary, Container, Rootfs, Runtime, program};
 
 on_each_runtime!(
     criu_captures_a_tmpfs_that_is_not_ours,
     criu_refuses_a_container_that_has_secrets,
     the_wrapper_keeps_values_out_and_delivers_them_anew,
     a_container_that_is_left_running_has_them_again,
-    a_process_that_has_a_file_open_is_refused_and_keeps_it,
+    a_process_that_has_hold_of_them_is_refused_and_keeps_them,
     they_are_out_of_sight_as_long_as_the_runtime_lives,
     a_runtime_that_is_killed_gives_them_back,
     an_agent_that_stops_puts_them_back_first,
@@ -217,19 +220,29 @@ fn a_container_that_is_left_running_has_them_again(runtime: Runtime) {
     bed.holds_nothing();
 }
 
-fn a_process_that_has_a_file_open_is_refused_and_keeps_it(runtime: Runtime) {
+/// An open file, or the directory in which it is.
+fn a_process_that_has_hold_of_them_is_refused_and_keeps_them(runtime: Runtime) {
     let canary = Canary::new();
     let bed = bed_with(runtime, &canary);
-    let script = format!("exec 9< /run/secrets/key; {IDLE}");
-    let bundle = bed.bundle("web").running(&["sh", "-c", &script]);
-    let container = Container::run_by(runtime, &called(&bed, true), &bundle).unwrap();
-    let images = bed.place.path("images");
-    call(&container, &images, &["checkpoint"]).unwrap_err();
-    if works(runtime) {
-        let log = std::fs::read_to_string(images.join("dump.log")).unwrap();
-        assert!(log.contains("Can't lookup mount="), "refused for another reason: {log}");
+    let program = called(&bed, true);
+    for (name, hold, said) in [
+        ("open", "exec 9< /run/secrets/key", "Can't lookup mount="),
+        ("there", "cd /run/secrets", "Can't lookup mount="),
+    ] {
+        let bundle = bed.bundle("web").running(&["sh", "-c", &format!("{hold}; {IDLE}")]);
+        let container = Container::run_by(runtime, &program, &bundle).unwrap();
+        let images = bed.place.path(name);
+        call(&container, &images, &["checkpoint"]).unwrap_err();
+        if works(runtime) {
+            let log = std::fs::read_to_string(images.join("dump.log")).unwrap();
+            assert!(log.contains(said), "{name}: refused for another reason: {log}");
+        }
+        is_not_captured(&canary, &images);
+        bed.eventually("they are back", || container.try_exec(&["cat", "/etc/app/key"]).status.success());
+        assert_eq!(both(&container), twice(&canary), "{name}");
+        container.stop();
     }
-    is_not_captured(&canary, &images);
+    bed.holds_nothing();
 }
 
 /// A runtime whose `checkpoint` is `script`, in the place of CRIU: `look` says what that would see in the container.
@@ -347,38 +360,6 @@ fn a_container_that_is_restored_without_the_wrapper_has_nothing(runtime: Runtime
             assert!(!container.try_exec(&["cat", "/run/secrets/key"]).status.success());
         }
     }
-    bed.holds_nothing();
-}
-
-/// podman's crun has no cgroup here by which CRIU could stop it.
-#[test]
-fn what_podman_checkpoints_has_no_value_and_is_restored_with_its_secrets() {
-    let runtime = Runtime::Runc;
-    let canary = Canary::new();
-    let bed = bed_with(runtime, &canary);
-    let podman = Podman::without_hooks(runtime);
-    let program = called(&bed, true);
-    let by_wrapper = |words: &[&str]| podman.run(&[&["--runtime", program.to_str().unwrap()], words].concat());
-    let succeeds = |words: &[&str]| {
-        let output = by_wrapper(words);
-        assert!(output.status.success(), "{words:?}: {}\n{}", testbed::words(&output), bed.agent.log.text());
-        String::from_utf8(output.stdout).unwrap()
-    };
-    let both = || succeeds(&["exec", "web", "cat", "/run/secrets/key", "/etc/app/key"]);
-    let claim = ["--annotation", "io.runsecrets.service=web", IMAGE, "sh", "-c", IDLE];
-    succeeds(&[&["run", "--detach", "--name", "web"][..], &claim].concat());
-    assert_eq!(both(), twice(&canary));
-    let done = by_wrapper(&["container", "checkpoint", "web"]);
-    podman.places().iter().for_each(|place| is_not_captured(&canary, place));
-    if works(runtime) {
-        assert!(done.status.success(), "{}\n{}", testbed::words(&done), bed.agent.log.text());
-        bed.agent.log.wait_for("out of sight for a checkpoint");
-        bed.holds_nothing();
-        succeeds(&["container", "restore", "web"]);
-    }
-    assert_eq!(done.status.success(), works(runtime));
-    assert_eq!(both(), twice(&canary));
-    succeeds(&["rm", "--force", "--time", "0", "web"]);
     bed.holds_nothing();
 }
 

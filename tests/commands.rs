@@ -15,6 +15,7 @@ on_each_runtime!(
     a_program_is_told_what_changed_and_no_value,
     a_program_that_others_can_write_is_not_run,
     changes_while_a_command_runs_are_one_more_run,
+    an_end_that_no_agent_hears_is_told_to_the_next,
     a_program_of_roots_is_given_no_users_container,
 );
 
@@ -43,10 +44,8 @@ fn directory(bed: &Bed) -> PathBuf {
 
 fn write_program(bed: &Bed, name: &str, script: &str) {
     let _ = std::fs::create_dir(directory(bed));
-    let path = directory(bed).join(name);
-    std::fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
     set_mode(&directory(bed), 0o755);
-    set_mode(&path, 0o755);
+    testbed::running_agent::write_program(&directory(bed).join(name), &format!("#!/bin/sh\n{script}\n"));
 }
 
 fn bed(runtime: Runtime, command: &str) -> (Bed, Container) {
@@ -173,6 +172,23 @@ fn changes_while_a_command_runs_are_one_more_run(runtime: Runtime) {
     std::fs::write(&go, "").unwrap();
     bed.eventually("it has run once more", || text() == "key:2\nkey:4\n");
     bed.eventually("and ended", || notified(&bed).starts_with("slow exit 0 "));
+}
+
+fn an_end_that_no_agent_hears_is_told_to_the_next(runtime: Runtime) {
+    let (mut bed, _container) = bed(runtime, "slow");
+    let [ran, go, done] = ["ran", "go", "done"].map(|name| bed.place.path(name));
+    let script = "echo ran >> RAN; while [ ! -e GO ]; do sleep 0.05; done; touch DONE";
+    let script = script.replace("RAN", ran.to_str().unwrap()).replace("GO", go.to_str().unwrap());
+    write_program(&bed, "slow", &script.replace("DONE", done.to_str().unwrap()));
+    let _notifier = Notifier::start(&bed);
+    update(&bed, b"two");
+    bed.eventually("it runs", || ran.exists());
+    let _ = (bed.agent.child.kill(), bed.agent.child.wait());
+    std::fs::write(&go, "").unwrap();
+    bed.eventually("it has ended", || done.exists());
+    bed.agent = bed.place.start();
+    bed.eventually("that is said", || notified(&bed).starts_with("slow exit 0 "));
+    assert_eq!(std::fs::read_to_string(&ran).unwrap(), "ran\n", "it was taken for lost, and run again");
 }
 
 /// What a user calls a container may be what root calls another.

@@ -7,6 +7,8 @@ mod docker;
 mod image;
 #[path = "compose/refusals.rs"]
 mod refusals;
+#[path = "compose/several.rs"]
+mod several;
 #[path = "compose/shop.rs"]
 mod shop;
 mod testbed;
@@ -233,6 +235,5 @@ fn works(shop: &Shop, exec: &dyn Fn(&str, &[&str]) -> Output, log: &dyn Fn() -> 
     assert_eq!(said("wordpress", &["ls", "-A", "/run/secrets"]), "db_password\n");
     assert_eq!(said("wordpress", &["cat", "/run/secrets/db_password"]), shop.user.value());
     assert!(said("db", &["grep", " /run/secrets ", "/proc/mounts"]).contains(" tmpfs ro,"), "not in memory");
-    let listed = shop.bed.cli_ok(&["ps"]);
-    assert!(listed.contains("shop_db") && listed.contains("shop_wordpress"), "{listed}");
+    shop.bed.ps_until(&["ps"], |said| said.contains("shop_db") && said.contains("shop_wordpress"));
 }

@@ -48,8 +48,7 @@ impl Scene {
 fn a_task_has_its_secrets_from_start_to_kill() {
     let scene = Scene::new();
     scene.run("one");
-    let listed = scene.bed.cli_ok(&["service", "ps", "web"]);
-    assert!(listed.contains("one") && listed.contains("key"), "{listed}");
+    scene.bed.ps_until(&["service", "ps", "web"], |said| said.contains("one") && said.contains("key"));
     scene.value_is_nowhere();
     let snapshot = scene.engine.snapshot_path("one");
     assert_eq!(std::fs::read(snapshot.join(IN_SNAPSHOT)).unwrap(), b"", "its mount point");
@@ -121,7 +120,7 @@ fn a_device_claims_from_containerd_2_on_and_is_no_file_before() {
     }
     assert!(first.status.success(), "{}", testbed::words(&first));
     assert_eq!(scene.engine.exec("one", &["cat", SECRET]).unwrap(), scene.canary.value());
-    assert!(scene.bed.cli_ok(&["service", "ps", "web"]).contains("one"));
+    scene.bed.ps_until(&["service", "ps", "web"], |said| said.contains("one"));
     scene.value_is_nowhere();
     let nobody = run(&scene, "two", "nobody");
     assert!(!nobody.status.success() && testbed::words(&nobody).contains("runsecrets.io/service=nobody"));

@@ -219,9 +219,13 @@ fn kill_9_loses_nothing_that_was_acknowledged() {
     let temporary = tempfile::tempdir().unwrap();
     let dir = temporary.path().join("state");
     let mut said = Said::default();
-    for _ in 0..ROUNDS {
+    // On a machine that is busy with other things little is done in one round: then there are more.
+    let enough = |said: &Said| said.count >= ROUNDS && !said.removed.is_empty();
+    let mut rounds = 0;
+    while rounds < ROUNDS || !enough(&said) {
+        assert!(rounds < 10 * ROUNDS, "{} operations were too few", said.count);
         run_and_kill(&dir, &mut said);
         check(&dir, &mut said);
+        rounds += 1;
     }
-    assert!(said.count >= ROUNDS && !said.removed.is_empty(), "{} operations were too few", said.count);
 }

@@ -3,7 +3,6 @@
 
 mod testbed;
 
-use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
 use testbed::{Bed, Bundle, CLI, Container, Podman, Rootfs, Runtime, WRAPPER, words};
@@ -31,8 +30,7 @@ fn wrapper(bed: &Bed, more: &str) -> PathBuf {
     let path = bed.place.path("wrapped");
     let (real, hook, run_dir) = (bed.runtime.path(), testbed::hook(), bed.place.run());
     let own = format!("--real-runtime {} --hook {} --run-dir {}", real.display(), hook.display(), run_dir.display());
-    std::fs::write(&path, format!("#!/bin/sh\nexec {WRAPPER} {own} {more} \"$@\"\n")).unwrap();
-    std::fs::set_permissions(&path, PermissionsExt::from_mode(0o755)).unwrap();
+    testbed::running_agent::write_program(&path, &format!("#!/bin/sh\nexec {WRAPPER} {own} {more} \"$@\"\n"));
     path
 }
 

@@ -188,8 +188,7 @@ fn selectors_choose_the_containers_of_a_service() {
     scene.has_its_secret(&id);
     scene.has_nothing(&pod.run(&ContainerSpec { name: "sidecar", ..APP }).unwrap());
     assert_eq!(scene.holders(), [id.as_str()]);
-    let listed = scene.bed.cli_ok(&["service", "ps", "web"]);
-    assert!(listed.contains(&id[..12]), "{listed}");
+    scene.bed.ps_until(&["service", "ps", "web"], |said| said.contains(&id[..12]));
 
     // A class that does not ask finds nobody.
     let plain = scene.pod("runc", &[]);

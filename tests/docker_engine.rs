@@ -50,7 +50,7 @@ fn the_documents_redis() {
     bed.eventually("redis answers", || engine.docker(&["exec", "redis", "redis-cli", "ping"]).stdout == b"PONG\n");
     assert_eq!(engine.ok(&["exec", "redis", "cat", SECRET]), canary.value());
     let id = engine.ok(&["inspect", "--format={{.Id}}", "redis"]);
-    assert!(bed.cli_ok(&["service", "ps", "redis"]).contains(&id[..12]));
+    bed.ps_until(&["service", "ps", "redis"], |said| said.contains(&id[..12]));
     scene.value_is_nowhere("redis");
 
     // docker commit + docker run … cat, as the document has it, also by our runtime. The commit keeps the variable, and
@@ -172,7 +172,7 @@ fn a_device_claims_from_docker_25_on_and_is_no_path_before() {
     engine.ok(&[&run[..], &["-d", "--name=redis", "busybox", "sleep", "1000"]].concat());
     assert_eq!(engine.ok(&["exec", "redis", "cat", SECRET]), canary.value());
     let id = engine.ok(&["inspect", "--format={{.Id}}", "redis"]);
-    assert!(bed.cli_ok(&["service", "ps", "redis"]).contains(&id[..12]));
+    bed.ps_until(&["service", "ps", "redis"], |said| said.contains(&id[..12]));
     canary.is_nowhere_in(&engine.directories());
     engine.ok(&["commit", "redis", "committed"]);
     assert!(engine.fails(&["run", "--network=none", "committed", "cat", SECRET]).contains(NOT_THERE));

@@ -7,12 +7,10 @@ mod docker;
 mod image;
 mod testbed;
 
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-
 use docker::Docker;
 use nix::sys::signal::Signal;
 use tempfile::TempDir;
+use testbed::running_agent::write_program;
 use testbed::{Bed, Rootfs, Runtime, WRAPPER, hook, words};
 
 const KEY: &str = "/run/secrets/key";
@@ -59,14 +57,14 @@ fn a_label_is_a_claim() {
     let Scene { bed, engine } = &scene;
     let id = engine.ok(&[&RUN[..], &["-d", "--name=web", WEB, "busybox", "sleep", "1000"]].concat());
     assert_eq!(engine.ok(&["exec", "web", "cat", KEY]), "k");
-    assert_eq!(bed.cli_ok(&["ps", "--quiet", "--no-trunc"]), id);
+    bed.ps_until(&["ps", "--quiet", "--no-trunc"], |said| said == id);
     engine.ok(&["stop", "-t0", "web"]);
     bed.holds_nothing();
     engine.ok(&["start", "web"]);
     assert_eq!(engine.ok(&["exec", "web", "cat", KEY]), "k");
     engine.ok(&["restart", "-t0", "web"]);
     assert_eq!(engine.ok(&["exec", "web", "cat", KEY]), "k");
-    assert_eq!(bed.cli_ok(&["ps", "--quiet"]).lines().count(), 1);
+    bed.ps_until(&["ps", "--quiet"], |said| said.lines().count() == 1);
     engine.ok(&["rm", "-f", "web"]);
     bed.holds_nothing();
 }
@@ -197,11 +195,6 @@ fn several_start_at_one_time() {
         containers.into_iter().for_each(|container| assert_eq!(container.join().unwrap(), "k"));
     });
     scene.bed.holds_nothing();
-}
-
-fn write_program(path: &Path, text: &str) {
-    std::fs::write(path, text).unwrap();
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
 }
 
 #[test]

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex};
 
 use serde_json::Value;
+use testbed::running_agent::Place;
 use testbed::{Bed, CLI, Runtime, program};
 
 on_each_runtime!(everything_that_happens_is_told_as_it_happens, dockers_client_is_told_the_same);
@@ -106,6 +107,20 @@ fn live(bed: &Bed, watch: &Watch) {
     assert_eq!(watch.find("expire", "target"), "/etc/key");
     assert_eq!(watch.find("notify", "signal"), "SIGHUP");
     assert!(["process ended", "stopped"].contains(&watch.find("scrub", "reason").as_str()));
+}
+
+/// However slowly they take it.
+#[test]
+fn those_who_ask_for_the_past_are_told_all_of_it() {
+    const MADE: usize = 200;
+    let place = Place::new();
+    let agent = place.start();
+    (0..MADE).for_each(|number| drop(agent.create(&format!("s{number}"), "eA==")));
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs() + 1;
+    // Past and no future: a time that has come when it is asked for.
+    std::thread::sleep(std::time::Duration::from_secs(1));
+    let past = agent.get(&format!("/events?since=0&until={now}")).body;
+    assert_eq!(past.matches("\"Action\":\"create\"").count(), MADE, "{past}");
 }
 
 fn everything_that_happens_is_told_as_it_happens(runtime: Runtime) {

@@ -7,6 +7,7 @@ mod testbed;
 use std::fs::File;
 use std::path::PathBuf;
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use testbed::running_agent::{Place, base64};
 use testbed::{Bed, Fleet, Runtime, program};
@@ -14,6 +15,7 @@ use testbed::{Bed, Fleet, Runtime, program};
 on_each_runtime!(
     a_hundred_start_and_stop_at_one_time,
     two_changes_meet_in_all_containers,
+    what_starts_and_changes_at_one_time_stays_on_record,
     all_changes_that_were_under_way_are_finished_by_the_next_agent,
     what_the_agent_has_no_descriptors_for_is_refused_in_words,
 );
@@ -25,6 +27,8 @@ const SECRETS: usize = 10;
 /// Containers that are changed by two at one time, and how often by each.
 const CHANGED: usize = 10;
 const CHANGES: usize = 30;
+/// Containers that start while others change.
+const STARTED: usize = 16;
 
 fn value(secret: usize) -> String {
     format!("value of {secret}").repeat(100 * secret + 1)
@@ -103,6 +107,8 @@ fn two_changes_meet_in_all_containers(runtime: Runtime) {
     let bundle = Fleet::bundle(&targets).hooked(&bed.place.run()).claiming("web");
     let mut fleet = Fleet::new(runtime, false, &bundle);
     assert_eq!(fleet.start(CHANGED, CHANGED), [""; 0]);
+    // One that has not been noted yet gets what changes by itself, and is not among those that a change tells of.
+    bed.eventually("all are listed", || bed.agent.get("/runsecrets/v1/ps").json().as_array().unwrap().len() == CHANGED);
     let (agent, seen) = (&bed.agent, targets.map(|target| fleet.seen(target)));
     let change = &|secret: &str, seen: &[PathBuf]| {
         for number in 1..=CHANGES {
@@ -123,6 +129,64 @@ fn two_changes_meet_in_all_containers(runtime: Runtime) {
         both.into_iter().for_each(|thread| thread.join().unwrap());
     });
     assert_eq!(fleet.stop(CHANGED), [""; 0]);
+    bed.holds_nothing();
+}
+
+/// What a later agent finds again is what is on record, also where starts and changes met in a container.
+fn what_starts_and_changes_at_one_time_stays_on_record(runtime: Runtime) {
+    let mut bed = Bed::new(runtime);
+    bed.secret("a", b"0");
+    bed.service("web", &["a"]);
+    // Of another service: nothing is done, and containers are taken in hand all the same.
+    bed.service("idle", &[]);
+    let mut fleet = Fleet::new(runtime, false, &Fleet::bundle(&[]).hooked(&bed.place.run()).claiming("web"));
+    let stop = AtomicBool::new(false);
+    let started = std::thread::scope(|scope| {
+        let (agent, stop) = (&bed.agent, &stop);
+        let change = move |turn: usize| {
+            for number in (turn..).step_by(2).take_while(|_| !stop.load(Ordering::Relaxed)) {
+                let label = serde_json::json!({"LabelAdd": {"n": number.to_string()}});
+                for service in ["web", "idle"] {
+                    assert_eq!(agent.post(&format!("/runsecrets/v1/services/{service}/update"), &label).status, 200);
+                }
+                let body = serde_json::json!({"Data": base64(number.to_string().as_bytes())});
+                assert_eq!(agent.post("/runsecrets/v1/secrets/a/update", &body).status, 200);
+            }
+        };
+        (0..2).for_each(|turn| drop(scope.spawn(move || change(turn))));
+        let started = fleet.start(STARTED, 8);
+        stop.store(true, Ordering::Relaxed);
+        started
+    });
+    assert_eq!(started, [""; 0], "{}", bed.agent.log.text());
+    let listed = |bed: &Bed| bed.agent.get("/runsecrets/v1/ps").json().as_array().unwrap().len();
+    bed.eventually("all are listed", || listed(&bed) == STARTED);
+    // One that changes something and others that find nothing to do, in the same containers.
+    for round in 0..CHANGES {
+        std::thread::scope(|scope| {
+            let agent = &bed.agent;
+            let label = serde_json::json!({"LabelAdd": {"round": round.to_string()}});
+            scope.spawn(move || assert_eq!(agent.post("/runsecrets/v1/services/web/update", &label).status, 200));
+            for _ in 0..4 {
+                let body = serde_json::json!({"Data": base64(b"same")});
+                scope.spawn(move || {
+                    for _ in 0..4 {
+                        assert_eq!(agent.post("/runsecrets/v1/secrets/a/update", &body).status, 200);
+                    }
+                });
+            }
+        });
+        let records = std::fs::read_dir(bed.place.run().join("containers")).unwrap().count();
+        assert_eq!(records, STARTED, "round {round}");
+    }
+    drop(bed.agent);
+    bed.agent = bed.place.start();
+    assert_eq!(listed(&bed), STARTED, "{}", bed.agent.log.text());
+    bed.cli_given(&["secret", "update", "a", "-"], b"last");
+    for path in fleet.seen("/run/secrets/a") {
+        assert_eq!(std::fs::read(&path).unwrap(), b"last", "{}", path.display());
+    }
+    assert_eq!(fleet.stop(8), [""; 0]);
     bed.holds_nothing();
 }
 

@@ -12,11 +12,10 @@ mod image;
 mod nri;
 mod testbed;
 
-use std::os::unix::fs::PermissionsExt;
-
 use cri::{APP, ContainerSpec};
 use nix::sys::signal::Signal;
 use nri::{Able, SECRET, Scene};
+use testbed::running_agent::write_program;
 use testbed::{CLI, hook};
 
 const CLAIM: (&str, &str) = ("io.runsecrets.service", "web");
@@ -46,8 +45,8 @@ mod a_claim_is_met_where_the_engine_has_nri_and_elsewhere_the_plugin_says_that_i
         scene.bed.holds_nothing();
         let id = pod.run(&APP).unwrap();
         scene.has_its_secret(&id);
-        let listed = scene.bed.cli_ok(&["service", "ps", "--no-trunc", "web"]);
-        assert!(listed.contains(&id) && listed.contains("key"), "{listed}");
+        let listed = ["service", "ps", "--no-trunc", "web"];
+        scene.bed.ps_until(&listed, |said| said.contains(&id) && said.contains("key"));
         scene.value_is_nowhere();
         scene.cri.stop(&id);
         scene.cri.remove(&id);
@@ -157,8 +156,7 @@ mod a_claim_is_met_where_the_engine_has_nri_and_elsewhere_the_plugin_says_that_i
             let (run_dir, hook) = (bed.place.run(), hook());
             let script =
                 format!("#!/bin/sh\nexec {CLI} --run-dir {} nri --hook {}\n", run_dir.display(), hook.display());
-            std::fs::write(&program, script).unwrap();
-            std::fs::set_permissions(&program, PermissionsExt::from_mode(0o755)).unwrap();
+            write_program(&program, &script);
             None
         });
         let pod = scene.pod(&[CLAIM]);

@@ -42,7 +42,7 @@ fn an_annotated_container_has_its_secrets(runtime: Runtime) {
     assert_eq!(podman.exec("web", &["cat", "/run/secrets/key", "/etc/app/key"]), "kk");
     assert_eq!(podman.exec("web", &["stat", "-c", "%u:%g %a", "/etc/app/key"]), "7:8 440\n");
     let id = podman.ok(&["inspect", "--format", "{{.Id}}", "web"]);
-    assert_eq!(bed.cli_ok(&["ps", "--quiet", "--no-trunc"]), id);
+    bed.ps_until(&["ps", "--quiet", "--no-trunc"], |said| said == id);
     podman.remove("web");
     bed.holds_nothing();
 }
@@ -61,7 +61,7 @@ fn a_container_that_is_stopped_and_started_again_has_them_again(runtime: Runtime
     assert_eq!(podman.exec("web", &["cat", "/run/secrets/key", "/etc/app/key"]), "kk");
     podman.ok(&["restart", "--time", "0", "web"]);
     assert_eq!(podman.exec("web", &["cat", "/run/secrets/key", "/etc/app/key"]), "kk");
-    assert_eq!(bed.cli_ok(&["ps", "--quiet"]).lines().count(), 1);
+    bed.ps_until(&["ps", "--quiet"], |said| said.lines().count() == 1);
     podman.remove("web");
     bed.holds_nothing();
 }
@@ -282,9 +282,8 @@ fn secrets_leave_a_container_and_a_command_tells_it_of_changes(runtime: Runtime)
         words.join(" ")
     );
     std::fs::create_dir(&directory).unwrap();
-    std::fs::write(directory.join("podman"), script).unwrap();
     testbed::running_agent::set_mode(&directory, 0o755);
-    testbed::running_agent::set_mode(&directory.join("podman"), 0o755);
+    testbed::running_agent::write_program(&directory.join("podman"), &script);
     let mut notifier = std::process::Command::new(testbed::CLI);
     notifier.arg("--run-dir").arg(bed.place.run()).args(["notifier", "--directory"]).arg(&directory);
     let mut notifier = notifier.stdout(std::process::Stdio::null()).spawn().unwrap();

@@ -407,7 +407,7 @@ mod podman {
         let mounts = exec(&user, &["cat", "/proc/self/mountinfo"]);
         assert!(mounts.lines().any(|line| line.contains(" /run/secrets ") && line.contains("noswap")), "{mounts}");
         let id = user.ok("podman", &["inspect", "--format", "{{.Id}}", "web"]);
-        assert_eq!(bed.cli_ok(&["ps", "--quiet", "--no-trunc"]), id);
+        bed.ps_until(&["ps", "--quiet", "--no-trunc"], |said| said == id);
         user.ok("podman", &["stop", "--time", "0", "web"]);
         bed.holds_nothing();
         for verb in [&["start", "web"][..], &["restart", "--time", "0", "web"]] {

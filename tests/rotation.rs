@@ -19,6 +19,7 @@ on_each_runtime!(
     an_earlier_version_comes_back,
     a_new_agent_rotates_what_an_earlier_one_delivered,
     the_old_version_is_emptied_where_it_is_still_open,
+    an_agent_that_ends_leaves_no_old_version,
     a_value_may_grow_to_the_limit,
     what_is_not_live_comes_with_the_next_start,
     a_container_that_has_covered_its_secret_is_named,
@@ -33,6 +34,8 @@ fn bed(runtime: Runtime) -> (Bed, Container) {
     bed.secret("key", b"first");
     bed.service("web", &["key", "source=key,target=/etc/app/key,uid=7,gid=8,mode=0440"]);
     let container = bed.start(&bed.bundle("web"));
+    // What changes before it is noted, a delivery sees to by itself, and no change tells of it.
+    bed.agent.log.wait_for("delivered");
     (bed, container)
 }
 
@@ -158,6 +161,16 @@ fn the_old_version_is_emptied_where_it_is_still_open(runtime: Runtime) {
     // The end of the container does not wait for that.
     container.stop();
     assert!(open.iter().all(|file| file.metadata().unwrap().len() == 0));
+}
+
+/// Also where the next agent could not know of it.
+fn an_agent_that_ends_leaves_no_old_version(runtime: Runtime) {
+    let (mut bed, container) = bed(runtime);
+    let open = TARGETS.map(|target| File::open(seen(&container, target)).unwrap());
+    bed.cli_given(&["secret", "update", "key", "-"], b"second");
+    assert!(bed.agent.stop().success());
+    assert!(open.iter().all(|file| file.metadata().unwrap().len() == 0));
+    assert_eq!(container.exec(&["cat", "/run/secrets/key", "/etc/app/key"]), "secondsecond");
 }
 
 fn a_value_may_grow_to_the_limit(runtime: Runtime) {

@@ -148,6 +148,8 @@ fn a_new_agent_takes_over_and_scrubs(runtime: Runtime) {
     let before = bundle.listing();
     let container = bed.start(&bundle);
     let mut open = Open::in_container(&container);
+    // The start does not wait until the mount points that were made are on record.
+    bed.agent.log.wait_for("delivered");
     bed.agent.child.kill().unwrap();
     bed.agent.child.wait().unwrap();
     bed.agent = bed.place.start();
@@ -274,6 +276,58 @@ fn a_container_that_dies_while_it_is_delivered_to_leaves_nothing() {
     drop(sleeper);
     channel.send(&HookRequest::Attached { made: Vec::new() }, &[]).unwrap();
     bed.eventually("the file is empty", || key.metadata().unwrap().len() == 0);
+    bed.holds_nothing();
+}
+
+/// A change waits for a hook only so long; then it is the delivery that has to look what has become of its service.
+#[test]
+fn what_is_revoked_while_a_hook_is_slow_is_revoked() {
+    let bed = Bed::configured(Runtime::Runc, "[limits]\nhook-seconds = 300\n");
+    for name in ["key", "other"] {
+        bed.secret(name, b"hunter2");
+    }
+    bed.service("web", &["key", "source=key,target=/etc/app/key"]);
+    let sleeper = Sleeper::start(&bed);
+    let (channel, fds) = half_a_delivery(&bed, &sleeper);
+    let mut key = File::open(format!("/proc/self/fd/{}/key", std::os::fd::AsRawFd::as_raw_fd(&fds[0]))).unwrap();
+    let changed = bed.cli_ok(&["service", "update", "web", "--secret-rm", "key", "--secret-add", "other"]);
+    assert_eq!(changed, "web\n");
+    let mut text = String::new();
+    key.read_to_string(&mut text).unwrap();
+    assert_eq!(text, "hunter2", "nobody has waited for the hook for longer than the test wants");
+    channel.send(&HookRequest::Attached { made: Vec::new() }, &[]).unwrap();
+    bed.eventually("the file is empty", || key.metadata().unwrap().len() == 0);
+    bed.eventually("it has what is granted now", || {
+        let ps = bed.agent.get("/runsecrets/v1/ps").json();
+        let names: Vec<&serde_json::Value> =
+            ps[0]["Secrets"].as_array().into_iter().flatten().map(|secret| &secret["Name"]).collect();
+        names == ["other"]
+    });
+    drop(sleeper);
+    bed.holds_nothing();
+}
+
+/// Who hangs up before the answer ends the waiting for what was asked, and not the work: it is told all the same.
+#[test]
+fn what_is_done_for_who_has_hung_up_is_on_record() {
+    let bed = Bed::configured(Runtime::Runc, "[limits]\nhook-seconds = 300\n");
+    bed.secret("key", b"hunter2");
+    bed.service("web", &["key", "source=key,target=/etc/app/key"]);
+    let sleeper = Sleeper::start(&bed);
+    // The change waits for this one.
+    let (channel, _fds) = half_a_delivery(&bed, &sleeper);
+    let mut client = bed.agent.connect();
+    let body = serde_json::json!({"Data": testbed::running_agent::base64(b"second")}).to_string();
+    let head = "POST /runsecrets/v1/secrets/key/update HTTP/1.1\r\nHost: x\r\nContent-Length:";
+    std::io::Write::write_all(&mut client, format!("{head} {}\r\n\r\n{body}", body.len()).as_bytes()).unwrap();
+    bed.eventually("it is stored", || bed.cli_ok(&["secret", "history", "--quiet", "key"]) == "2\n1\n");
+    drop(client);
+    assert_eq!(bed.agent.get("/_ping").status, 200, "the agent has seen that it has gone");
+    channel.send(&HookRequest::Attached { made: Vec::new() }, &[]).unwrap();
+    bed.agent.log.wait_for("secret update");
+    let told = || bed.cli_ok(&["events", "--since", "10m", "--until", "0s", "--filter", "event=update"]);
+    bed.eventually("those who watch are told", || told().contains("name=key"));
+    drop(sleeper);
     bed.holds_nothing();
 }
 

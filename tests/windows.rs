@@ -31,7 +31,7 @@ fn the_unit_tests_pass() {
 #[test]
 fn every_program_starts() {
     let wine = Wine::new();
-    for program in ["runsecrets.exe", "runsecrets-agent.exe"] {
+    for program in ["runsecrets.exe", "runsecrets-agent.exe", "runsecrets-hook.exe", "runsecrets-runtime.exe"] {
         let output = wine.ours(program).arg("--version").output().unwrap();
         let text = said(&output);
         assert!(

@@ -2,12 +2,17 @@
 //! is kept; and it goes on without a restart as soon as the world is in order again, wherever that is possible.
 #![allow(clippy::unwrap_used)] // a test may end where it stands
 
+#[path = "world_faults/memory.rs"]
+mod memory;
+#[path = "world_faults/memory_group.rs"]
+mod memory_group;
 #[path = "world_faults/mounted.rs"]
 mod mounted;
 mod testbed;
 
 use std::process::{Command, Output};
 
+use memory::{the_memory_group_is_full, the_memory_group_is_full_at_a_start};
 use mounted::Mounted;
 use testbed::running_agent::Place;
 use testbed::{Bed, Container, Runtime, program, words};
@@ -23,6 +28,8 @@ on_each_runtime!(
     a_full_run_directory_refuses_deliveries,
     no_descriptors_are_left,
     no_memory_is_left,
+    the_memory_group_is_full,
+    the_memory_group_is_full_at_a_start,
     the_clock_jumps,
 );
 

@@ -13,7 +13,6 @@ pub mod autolock;
 pub mod catalog;
 pub mod clock;
 pub mod config;
-pub mod configured;
 #[cfg_attr(windows, path = "windows/delivery/mod.rs")]
 pub mod delivery;
 pub mod events;

@@ -1,6 +1,7 @@
 //! The start-up order, and the way out. Nothing is served before everything that guards it stands.
 
 use std::io;
+use std::path::Path;
 use std::sync::Arc;
 
 use nix::unistd::Group;
@@ -14,7 +15,6 @@ use super::api::status::{Facts, Socket};
 use super::api::{Api, Follower};
 use super::autolock::Autolock;
 use super::config::{Bounded, Cdi, Config, DEFAULT_FILE, Limits, UserText};
-use super::configured::configured;
 use super::delivery::{self, Deliveries, UserLimits};
 use super::devices::Devices;
 use super::docker::Docker;
@@ -43,7 +43,7 @@ const DISK_THREADS: usize = 32;
 /// See [`StartError`]: nothing is served then, and the sockets are gone.
 pub fn run(options: &Options) -> Result<(), StartError> {
     let log = Log::start(options.log_format);
-    let config = configured(options)?;
+    let config = configuration(options)?;
     log.set_level(config.log.level);
     let memory = hardening::harden()?;
 
@@ -119,6 +119,24 @@ pub fn run(options: &Options) -> Result<(), StartError> {
     // A thread that still waits for a disk or a hook is not waited for.
     runtime.shutdown_background();
     Ok(())
+}
+
+/// The configuration, with what the command line says above it.
+fn configuration(options: &Options) -> Result<Config, StartError> {
+    let file = options.config.as_deref();
+    let read = file.unwrap_or(Path::new(DEFAULT_FILE));
+    if read.exists() {
+        protected::check_writers(read)?;
+    }
+    let mut config = Config::load(file)?;
+    if let Some(directory) = &options.state_dir {
+        config.paths.state_dir.clone_from(directory);
+    }
+    if let Some(directory) = &options.run_dir {
+        config.paths.run_dir.clone_from(directory);
+    }
+    config.paths.check()?;
+    Ok(config)
 }
 
 /// What the administrator can ask for later: what was read, made and locked.
@@ -219,6 +237,8 @@ async fn serve(
     // A thread that does not end in time is left to the end of the process.
     let closing = move || {
         deliveries.reveal_all();
+        // Hooks are served meanwhile.
+        deliveries.finish_superseded(patience);
         hooks.close(patience);
         users.map(|users| users.close(patience))
     };

@@ -66,9 +66,9 @@ impl Agent {
         if bytes.is_empty() { Ok(None) } else { read().map(Some) }
     }
 
-    /// `DELETE path`.
-    pub(super) fn delete(&self, path: &str) -> Result<(), CliError> {
-        self.ask(Method::DELETE, path, Vec::new()).map(drop)
+    /// `DELETE path`: the JSON of the answer, if there is one in it.
+    pub(super) fn delete(&self, path: &str) -> Result<Value, CliError> {
+        self.ask(Method::DELETE, path, Vec::new())
     }
 
     fn ask(&self, method: Method, path: &str, body: Vec<u8>) -> Result<Value, CliError> {

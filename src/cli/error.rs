@@ -149,7 +149,7 @@ impl fmt::Display for CliError {
             }
             Self::Refused(words) => write!(f, "Error response from daemon: {words}"),
             Self::Stale { count, first } => {
-                write!(f, "stored, but {count} of the files in running containers could not be changed: {first}")
+                write!(f, "done, but {count} of the files in running containers could not be changed: {first}")
             }
             Self::Template(error) => write!(f, "{error}"),
             Self::PrettyTemplate => f.write_str("cannot supply extra formatting options to the pretty template"),

@@ -33,6 +33,9 @@ const PERIOD: Duration = Duration::from_millis(20);
 const WORKERS: usize = 4;
 /// How long the agent is left alone when it did not answer.
 const RETRY: Duration = Duration::from_secs(1);
+/// How often the agent is told again how a command ended that was not there to hear it. It takes a command for lost after
+/// a minute of which the command may have had half.
+const TELLS: usize = 20;
 /// What every command finds its programs by.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
@@ -79,11 +82,20 @@ pub(super) fn run(arguments: &NotifierArguments, socket: &Path, report: &mut Rep
         let agent = Agent::at(socket.to_owned())?;
         let (directory, sender, socket) = (arguments.directory.clone(), sender.clone(), socket.to_owned());
         thread::spawn(move || {
+            let mut complaint = String::new();
             loop {
                 match serve_one(&agent, &directory, &socket) {
-                    Ok(line) => line.into_iter().for_each(|line| drop(sender.send(line))),
+                    Ok(line) => {
+                        line.into_iter().for_each(|line| drop(sender.send(line)));
+                        complaint.clear();
+                    }
                     Err(error) => {
-                        let _ = sender.send(format!("{error}; trying again"));
+                        // An agent may be away for long: that is said once.
+                        let words = format!("{error}; trying again");
+                        if words != complaint {
+                            complaint.clone_from(&words);
+                            let _ = sender.send(words);
+                        }
                         thread::sleep(RETRY);
                     }
                 }
@@ -103,8 +115,14 @@ fn serve_one(agent: &Agent, directory: &Path, socket: &Path) -> Result<Option<St
         Ok(end) => end,
         Err(unfit) => CommandEnd::NotRun(unfit.to_string()),
     };
-    let told = agent
-        .post(&format!("/runsecrets/v1/commands/{}/ended", order.number), serde_json::to_vec(&end).unwrap_or_default());
+    let path = format!("/runsecrets/v1/commands/{}/ended", order.number);
+    let mut told = agent.post(&path, serde_json::to_vec(&end).unwrap_or_default());
+    for _ in 0..TELLS {
+        // An agent that is being restarted: the next one has the command on record as well.
+        let Err(CliError::NoAgent { .. } | CliError::Talk { .. }) = told else { break };
+        thread::sleep(RETRY);
+        told = agent.post(&path, serde_json::to_vec(&end).unwrap_or_default());
+    }
     told?;
     Ok(Some(format!("{} {}: {end}", order.container, order.command.program())))
 }
@@ -143,6 +161,8 @@ fn wait(mut child: Child) -> io::Result<Option<ExitStatus>> {
                 // Its number is its own until we have waited for it.
                 let _ = killpg(Pid::from_raw(group), Signal::SIGKILL);
             }
+            // It may have left its group.
+            let _ = child.kill();
             return child.wait().map(|_| None);
         }
         thread::sleep(PERIOD);

@@ -54,7 +54,8 @@ fn row(delivery: &Value, now: i128, whole: bool) -> Value {
         Some(Value::List(items)) => items.as_slice(),
         _ => &[],
     };
-    let mut names: Vec<String> = list("Secrets").iter().map(held).collect();
+    let since = delivery.text_of("Since");
+    let mut names: Vec<String> = list("Secrets").iter().map(|secret| held_since(secret, since, now)).collect();
     names.extend(list("Ended").iter().map(|secret| ended(secret, now)));
     let mut protection = vec![delivery.text_of("Protection").to_owned()];
     protection.extend(list("Weaknesses").iter().map(ToString::to_string));
@@ -66,7 +67,7 @@ fn row(delivery: &Value, now: i128, whole: bool) -> Value {
         ("Protection", Value::Text(protection.join(", "))),
         ("Secrets", Value::Text(names.join(","))),
         ("Service", Value::text(delivery.text_of("Service"))),
-        ("Since", Value::Text(format::ago(delivery.text_of("Since"), now))),
+        ("Since", Value::Text(format::ago(since, now))),
     ])
 }
 
@@ -98,6 +99,15 @@ fn told(notified: &Value, now: i128) -> String {
     }
 }
 
+/// A secret and its version; and since when, where that has come to a container that ran.
+fn held_since(secret: &Value, start: &str, now: i128) -> String {
+    let since = secret.text_of("Since");
+    match format::is_later(since, start) {
+        true => format!("{} since {}", held(secret), format::ago(since, now).to_lowercase()),
+        false => held(secret),
+    }
+}
+
 /// A secret and its version, `NAME:N`.
 fn held(secret: &Value) -> String {
     let version = secret.field("Version").map(ToString::to_string).unwrap_or_default();
@@ -119,7 +129,8 @@ mod tests {
         let json = format!(
             r#"[{{"Container":"web_1","Service":"web","Pid":4711,"Since":"1970-01-01T00:00:00Z","Protection":"tmpfs, noswap",
             "Weaknesses":["remountable (CAP_SYS_ADMIN)"],
-            "Bundle":"/b","Secrets":[{{"ID":"x","Name":"a","Version":1,"Target":"/run/secrets/a"}},{{"Name":"b","Version":2}}],
+            "Bundle":"/b","Secrets":[{{"ID":"x","Name":"a","Version":1,"Target":"/run/secrets/a"}},
+            {{"Name":"b","Version":2,"Since":"1970-01-01T00:00:51Z"}}],
             "Ended":[{{"Name":"c","Version":1,"Until":"read","At":"1970-01-01T00:00:56Z"}}],
             "Notified":{{"Signal":"SIGHUP","At":"1970-01-01T00:00:59Z","Failure":null}},
             "Commanded":{{"Command":["reload","x"],"At":"1970-01-01T00:01:00Z","Outcome":"exit 0"}}}},
@@ -134,7 +145,8 @@ mod tests {
             .collect();
         assert_eq!(cells[0], ["CONTAINER", "SERVICE", "PID", "SINCE", "SECRETS", "PROTECTION", "NOTIFIED"]);
         let since = "About a minute ago";
-        let (secrets, protection) = ("a:1,b:2,c:1 ended 5 seconds ago", "tmpfs, noswap, remountable (CAP_SYS_ADMIN)");
+        let (secrets, protection) =
+            ("a:1,b:2 since 10 seconds ago,c:1 ended 5 seconds ago", "tmpfs, noswap, remountable (CAP_SYS_ADMIN)");
         let notified = "SIGHUP 2 seconds ago, reload exit 0 1 second ago";
         assert_eq!(cells[1], ["web_1", "web", "4711", since, secrets, protection, notified]);
         assert_eq!(cells[2], ["0123456789ab", "web", "1", since]);

@@ -151,7 +151,7 @@ fn row(secret: &Value, now: i128) -> Value {
 fn remove(references: &[String], agent: &Agent, report: &mut Report) {
     for reference in references {
         match path("secret", "/secrets/", reference).and_then(|path| agent.delete(&path)) {
-            Ok(()) => report.line(reference),
+            Ok(_) => report.line(reference),
             Err(error) => report.error(&error),
         }
     }

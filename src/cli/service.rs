@@ -188,9 +188,11 @@ fn healthy((kind, place): (&'static str, &str), references: &[String], agent: &A
 fn remove(arguments: &ServiceRm, agent: &Agent, report: &mut Report) {
     let live = if arguments.live.live { "" } else { "?live=false" };
     for reference in &arguments.services.references {
-        match path("service", SERVICES, reference).and_then(|path| agent.delete(&(path + live))) {
-            Ok(()) => report.line(reference),
-            Err(error) => report.error(&error),
+        let removed = path("service", SERVICES, reference).and_then(|path| agent.delete(&(path + live)));
+        // It is removed also where a container could not be brought to let go of what it has.
+        let told = removed.inspect(|_| report.line(reference)).and_then(|answer| all_changed(&answer));
+        if let Err(error) = told {
+            report.error(&error);
         }
     }
 }

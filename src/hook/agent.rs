@@ -10,7 +10,7 @@ use nix::sys::socket::{getsockopt, sockopt::PeerCredentials};
 use nix::unistd::geteuid;
 
 use crate::model::{HOOK_SOCKET, USER_SOCKET};
-use crate::sys::linux::owner::{Namespaces, in_first_user_namespace};
+use crate::sys::linux::owner::{Namespaces, may_be_root};
 use crate::wire::{AgentReply, Channel, HookRequest};
 
 use super::error::HookError;
@@ -20,15 +20,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long it waits awake: most answers come within this, and to be woken would take as long again.
 const SOON: Duration = Duration::from_micros(500);
-
-/// What the kernel shows for a user who has no place in the user namespace that is asked from.
-const UNMAPPED: u32 = 65534;
-
-/// Whether the owner of a process, shown as `uid`, may be root of the host: nobody else can make a socket in the run
-/// directory, but in a user namespace the kernel shows him as nobody.
-fn may_be_root(uid: u32) -> bool {
-    uid == UNMAPPED && !in_first_user_namespace().unwrap_or(true)
-}
 
 /// A connection to the agent.
 pub(super) struct Agent(Channel);
@@ -48,7 +39,7 @@ impl Agent {
         stream.set_read_timeout(Some(PATIENCE)).map_err(refused)?;
         stream.set_write_timeout(Some(PATIENCE)).map_err(refused)?;
         let listener = getsockopt(&stream, PeerCredentials).map_err(|error| refused(error.into()))?.uid();
-        if listener != 0 && listener != geteuid().as_raw() && !may_be_root(listener) {
+        if listener != geteuid().as_raw() && !may_be_root(listener) {
             return Err(HookError::Impostor { path, uid: listener });
         }
         Ok(Self(Channel::new(stream)))

@@ -82,6 +82,12 @@ impl WindowsConfig {
         })
     }
 
+    /// Where the container has mounts, if links are to be written to its layer.
+    pub fn mounts_over_layer(&self) -> Vec<String> {
+        let places = self.mounts().iter().map(|mount| mount.destination.clone());
+        self.layer().map_or_else(Vec::new, |_| places.collect())
+    }
+
     /// The container's mounts.
     pub fn mounts(&self) -> &[DirectoryMount] {
         self.mounts.as_deref().unwrap_or_default()

@@ -1,4 +1,5 @@
-//! The wrapper's one question to the agent: what its service wants in a container's environment.
+//! What the wrapper has to do with the agent: what a service wants in a container's environment, and that a checkpoint is to
+//! come.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,27 +10,33 @@ use std::time::Duration;
 use nix::unistd::geteuid;
 
 use crate::model::{
-    CLAIM_ANNOTATION, Claim, ClaimRoute, ContainerId, ModelError, RUN_DIR, SERVICE_ANNOTATION, ServiceName,
+    CLAIM_ANNOTATION, Claim, ClaimRoute, ContainerId, HOOK_SOCKET, ModelError, RUN_DIR, SERVICE_ANNOTATION,
+    ServiceName, USER_SOCKET,
 };
 use crate::oci::Config;
+use crate::sys::linux::owner::may_be_root;
 use crate::sys::linux::peer;
 use crate::wire::{AgentReply, Channel, Deliver, HookRequest, PROTOCOL};
 
 use super::error::WrapperError;
 
-/// The socket's name in the run directory.
-const SOCKET: &str = "hook.sock";
 /// How long the wrapper waits for the answer.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Says to the agent of `run_dir` that `request` is about to happen. It is over when the connection that comes back is
-/// closed by whoever has it then. None where nobody listens.
+/// closed by whoever has it then. None where nobody listens. Root's socket is closed to others, who have one of their own.
 ///
 /// # Errors
 /// [`WrapperError::Agent`]; [`WrapperError::Refused`], with the agent's reason.
 pub(super) fn announce(run_dir: Option<&Path>, request: &HookRequest) -> Result<Option<UnixStream>, WrapperError> {
-    let path = run_dir.unwrap_or(Path::new(RUN_DIR)).join(SOCKET);
-    let Ok(stream) = UnixStream::connect(&path) else { return Ok(None) };
+    let run_dir = run_dir.unwrap_or(Path::new(RUN_DIR));
+    let mut path = run_dir.join(HOOK_SOCKET);
+    let mut stream = UnixStream::connect(&path);
+    if stream.as_ref().is_err_and(|cause| cause.kind() == io::ErrorKind::PermissionDenied) {
+        path = run_dir.join(USER_SOCKET);
+        stream = UnixStream::connect(&path);
+    }
+    let Ok(stream) = stream else { return Ok(None) };
     let failed = |cause: &dyn std::fmt::Display| WrapperError::Agent { path: path.clone(), cause: cause.to_string() };
     prepared(&stream).map_err(|cause| failed(&cause))?;
     let channel = Channel::new(stream);
@@ -53,7 +60,7 @@ pub(super) fn variables(
     config: &Config,
     said: Option<(ClaimRoute, &ServiceName)>,
 ) -> Result<Vec<String>, WrapperError> {
-    let path = run_dir.unwrap_or(Path::new(RUN_DIR)).join(SOCKET);
+    let path = run_dir.unwrap_or(Path::new(RUN_DIR)).join(HOOK_SOCKET);
     let Ok(stream) = UnixStream::connect(&path) else { return Ok(Vec::new()) };
     let failed = |cause: &dyn std::fmt::Display| WrapperError::Agent { path: path.clone(), cause: cause.to_string() };
     prepared(&stream).map_err(|cause| failed(&cause))?;
@@ -72,7 +79,7 @@ fn prepared(stream: &UnixStream) -> io::Result<()> {
     stream.set_read_timeout(Some(PATIENCE))?;
     stream.set_write_timeout(Some(PATIENCE))?;
     match peer::credentials(stream)?.uid {
-        uid if uid == 0 || uid == geteuid().as_raw() => Ok(()),
+        uid if uid == geteuid().as_raw() || may_be_root(uid) => Ok(()),
         uid => Err(io::Error::other(format!("uid {uid} listens there, not root"))),
     }
 }

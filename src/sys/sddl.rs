@@ -14,6 +14,14 @@ pub const PRIVATE_PIPE: &str = "D:P(A;;GA;;;SY)(A;;GA;;;BA)";
 
 /// SYSTEM and the administrators, as short and as long names.
 const PRIVILEGED: [&str; 4] = ["SY", "BA", "S-1-5-18", "S-1-5-32-544"];
+/// TrustedInstaller, which owns what is below Program Files.
+const INSTALLER: &str = "S-1-5-80-956008885-3418522649-1831038044-1853292631-2271478464";
+/// Rights that change nothing, by name.
+const READING: [&str; 6] = ["FR", "FX", "GR", "GX", "RC", "SY"];
+/// Rights to write, to add, to delete, to change the list or the owner, in every form that a mask has for them.
+///
+/// Source: File Access Rights Constants, ACCESS_MASK (Microsoft Learn).
+const CHANGING: u32 = 0x520d_0156;
 /// The kinds of entries that take something away; any other counts as one that gives.
 const TAKING: [&str; 4] = ["D", "OD", "XD", "ZD"];
 
@@ -90,11 +98,28 @@ impl Sddl {
         Some(sddl)
     }
 
+    /// Why somebody else than SYSTEM, the administrators, Windows' own installer and `own` can change what has this list; none
+    /// when nobody can. What is only handed down says nothing of the thing itself.
+    pub fn changeable(&self, own: &str) -> Option<Wider> {
+        let may = |who: &str| is_privileged(who) || who == INSTALLER || (!own.is_empty() && who == own);
+        let Some(entries) = &self.entries else { return Some(Wider::NoList) };
+        if let Some(owner) = self.owner.as_deref().filter(|owner| !may(owner)) {
+            return Some(Wider::Owner(owner.to_owned()));
+        }
+        let changes = |entry: &&Entry| {
+            !TAKING.contains(&entry.kind.as_str())
+                && !entry.is_only_handed_down()
+                && entry.changes()
+                && !may(&entry.who)
+        };
+        entries.iter().find(changes).map(|entry| Wider::Entry(entry.clone()))
+    }
+
     /// Why `self` gives more than to SYSTEM, the administrators and `own` (the user of this process, by SID); none when it
     /// does not. Entries that deny are nobody's gain. A list that has inherited nothing need not say that it never will:
     /// whoever can change the directory above is an administrator, and each start looks again.
     pub fn wider(&self, own: &str) -> Option<Wider> {
-        let may = |who: &str| PRIVILEGED.contains(&who) || (!own.is_empty() && who == own);
+        let may = |who: &str| is_privileged(who) || (!own.is_empty() && who == own);
         let Some(entries) = &self.entries else { return Some(Wider::NoList) };
         if let Some(owner) = self.owner.as_deref().filter(|owner| !may(owner)) {
             return Some(Wider::Owner(owner.to_owned()));
@@ -106,10 +131,32 @@ impl Sddl {
     }
 }
 
+/// Whether `who`, a short name or a SID, is SYSTEM or the administrators.
+pub fn is_privileged(who: &str) -> bool {
+    PRIVILEGED.contains(&who)
+}
+
 impl Entry {
     /// Whether it came from the directory above.
     fn is_inherited(&self) -> bool {
         self.flags.as_bytes().chunks(2).any(|flag| flag == b"ID")
+    }
+}
+
+impl Entry {
+    /// Whether it is for what is made below, and not for the thing itself.
+    fn is_only_handed_down(&self) -> bool {
+        self.flags.as_bytes().chunks(2).any(|flag| flag == b"IO")
+    }
+
+    /// Whether its rights change anything; those that are not understood do.
+    fn changes(&self) -> bool {
+        match self.rights.strip_prefix("0x") {
+            Some(mask) => u32::from_str_radix(mask, 16).map_or(true, |mask| mask & CHANGING != 0),
+            None => {
+                self.rights.as_bytes().chunks(2).any(|right| !READING.iter().any(|known| known.as_bytes() == right))
+            }
+        }
     }
 }
 
@@ -206,5 +253,29 @@ mod tests {
     fn the_user_of_no_name_is_nobody() {
         let sddl = Sddl::parse("D:P(A;;FA;;;)").unwrap();
         assert!(sddl.wider("").is_some());
+    }
+
+    #[test]
+    fn who_could_change_a_program_is_seen() {
+        let of = |text: &str| Sddl::parse(text).unwrap().changeable(OWN).map(|why| why.to_string());
+        let program_files = format!(
+            "O:{INSTALLER}G:{INSTALLER}D:PAI(A;;FA;;;{INSTALLER})(A;CIIO;GA;;;{INSTALLER})(A;;0x1301bf;;;SY)(A;OICIIO;GA;;;SY)\
+             (A;;0x1301bf;;;BA)(A;OICIIO;GA;;;BA)(A;;0x1200a9;;;BU)(A;OICIIO;GXGR;;;BU)(A;OICIIO;GA;;;CO)(A;;0x1200a9;;;AC)"
+        );
+        for text in [&program_files, "O:BAD:(A;ID;FA;;;SY)(A;ID;FA;;;BA)(A;ID;0x1200a9;;;BU)", "O:SYD:P(A;;FRFX;;;WD)"]
+        {
+            assert_eq!(of(text), None, "{text}");
+        }
+        for (text, why) in [
+            ("O:BAD:(A;ID;FA;;;BA)(A;ID;0x1301bf;;;AU)", "AU has 0x1301bf in its access list"),
+            ("O:BAD:(A;;FA;;;BA)(A;;0x2;;;BU)", "BU has 0x2 in its access list"),
+            ("O:BAD:(A;;FRFW;;;WD)", "WD has FRFW in its access list"),
+            ("O:BAD:(A;;GA;;;S-1-5-21-1-2-3-1002)", "S-1-5-21-1-2-3-1002 has GA in its access list"),
+            ("O:BAD:(A;;0xnonsense;;;WD)", "WD has 0xnonsense in its access list"),
+            ("O:S-1-5-21-1-2-3-1002D:(A;;FA;;;BA)", "S-1-5-21-1-2-3-1002 owns it"),
+            ("O:BA", "everybody may do everything with it"),
+        ] {
+            assert_eq!(of(text).as_deref(), Some(why), "{text}");
+        }
     }
 }

@@ -47,6 +47,9 @@ pub struct PipeDeliver {
     /// The root of its disk as the host reaches it; none where links cannot be written there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub layer: Option<String>,
+    /// Where it has mounts, where it has a layer: what is linked below one would not be seen.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<String>,
     /// Its first process, where there is one already.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<u32>,
@@ -95,9 +98,9 @@ impl fmt::Display for PipeError {
             Self::Pipe(error) if error.kind() == io::ErrorKind::UnexpectedEof => f.write_str("the peer has hung up"),
             Self::Pipe(error) => write!(f, "{error}"),
             Self::Message(error) => write!(f, "{error}"),
-            Self::Impostor => {
-                f.write_str("the process that serves the pipe is neither SYSTEM's nor an administrator's")
-            }
+            Self::Impostor => f.write_str(
+                "the pipe is neither SYSTEM's nor the administrators': another program has taken its name, so nothing was sent",
+            ),
             Self::Late => write!(f, "no answer within {} seconds", PATIENCE.as_secs()),
         }
     }

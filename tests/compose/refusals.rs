@@ -180,8 +180,6 @@ fn what_is_missing_is_told_before_anything_is_stored() {
         assert!(!shop.path(ADJUSTED).exists());
     }
     shop.write("docker-compose.yml", ONE);
-    shop.write("docker-compose.override.yml", "services: {}\n");
-    shop.refuses(&[], "docker-compose.override.yml would be merged in");
     shop.refuses(&["-f", "none.yaml"], "error reading from none.yaml");
     shop.refuses(&["-f", "docker-compose.yml", "--env-file", "none.env"], "error reading from none.env");
     assert!(
@@ -227,9 +225,8 @@ fn a_program_that_is_not_there_is_told() {
     );
     // It is told paths and names alone.
     let script = shop.path("podman-compose");
-    std::fs::write(&script, "#!/bin/sh\nfor a; do echo \"[$a]\"; done; grep -c ^ /proc/self/status >/dev/null\n")
-        .unwrap();
-    std::fs::set_permissions(&script, std::fs::Permissions::from_mode(0o755)).unwrap();
+    let words_of_it = "#!/bin/sh\nfor a; do echo \"[$a]\"; done; grep -c ^ /proc/self/status >/dev/null\n";
+    crate::testbed::running_agent::write_program(&script, words_of_it);
     let output = shop.run(
         Command::new(CLI),
         &["compose", "up", "--with", script.to_str().unwrap(), "-p", "shop", "-d", "--build", "web"],

@@ -86,7 +86,7 @@ impl Example {
         let bundle = bundle(bed, &overlay, "nginx", &["sh", "-c", shell]);
         let container = bed.start(&bundle);
         assert!(bed.cli_ok(&["service", "ls"]).contains("nginx"));
-        assert!(bed.cli_ok(&["service", "ps", "nginx"]).contains(&container.id));
+        bed.ps_until(&["service", "ps", "nginx"], |said| said.contains(&container.id));
         self.site.can_be_visited(bed, container.pid(), || assert!(container.is_running(), "{}", container.output()));
         look(&container);
         self.the_key_is_nowhere_else(&bundle, &overlay, Some(&container));

@@ -26,8 +26,8 @@ fn redis_with_one_secret(runtime: Runtime) {
     answers(&bed, &container);
 
     // Step 3: the task runs.
-    let running = bed.cli_ok(&["service", "ps", "redis"]);
-    assert!(running.contains(&container.id) && running.contains("my_secret_data"), "{running}");
+    let has_it = |said: &str| said.contains(&container.id) && said.contains("my_secret_data");
+    bed.ps_until(&["service", "ps", "redis"], has_it);
 
     // Step 4: the secret is there, as Docker has it.
     let listing = container.exec(&["ls", "-l", "/run/secrets"]);

@@ -266,6 +266,21 @@ pub fn set_mode(path: &Path, mode: u32) {
     std::fs::set_permissions(path, Permissions::from_mode(mode)).unwrap();
 }
 
+/// Writes a program. Not by this process: whatever one of its threads starts at that moment would have the file open for
+/// writing, too, until it has become its own program; and the kernel starts no file that somebody may write (ETXTBSY).
+pub fn write_program(path: &Path, text: &str) {
+    let mut shell = Command::new("sh");
+    shell.args(["-c", "rm -f \"$1\" && cat > \"$1\" && chmod 755 \"$1\"", "sh"]).arg(path).stdin(Stdio::piped());
+    let mut child = shell.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(text.as_bytes()).unwrap();
+    assert!(child.wait().unwrap().success(), "cannot write {}", path.display());
+}
+
+/// Copies a program, with its mode; not by this process, for the same reason.
+pub fn copy_program(from: &Path, to: &Path) {
+    assert!(Command::new("cp").arg(from).arg(to).status().unwrap().success(), "cannot copy {}", from.display());
+}
+
 /// Standard base64 with padding.
 pub fn base64(bytes: &[u8]) -> String {
     use base64::Engine;

@@ -99,6 +99,16 @@ impl Bed {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// What `ps` with these arguments says once `holds` of it: a container's start does not wait until the agent has noted it.
+    pub fn ps_until(&self, arguments: &[&str], holds: impl Fn(&str) -> bool) -> String {
+        let mut said = String::new();
+        self.eventually(&format!("what {arguments:?} is to say"), || {
+            said = self.cli_ok(arguments);
+            holds(&said)
+        });
+        said
+    }
+
     /// The CLI's answer to these arguments and this standard input, which must be a success.
     pub fn cli_given(&self, arguments: &[&str], input: &[u8]) -> String {
         let mut command = Command::new(CLI);
@@ -118,8 +128,7 @@ impl Bed {
             hook().display(),
             self.place.run().display()
         );
-        std::fs::write(path, script).unwrap();
-        running_agent::set_mode(path, 0o755);
+        running_agent::write_program(path, &script);
     }
 
     /// A busybox bundle with our hooks that claims `service`.

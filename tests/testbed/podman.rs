@@ -34,7 +34,8 @@ impl Podman {
         let directory = tempfile::tempdir().unwrap();
         let at = directory.path().display();
         std::fs::create_dir(directory.path().join("hooks.d")).unwrap();
-        let cgroups = if runtime == Runtime::Crun { "cgroups = \"disabled\"\n" } else { "" };
+        // crun wants the unified hierarchy, which may have no controllers.
+        let cgroups = if runtime == Runtime::Crun { "cgroups = \"disabled\"\npids_limit = 0\n" } else { "" };
         let containers = format!(
             "[containers]\nnetns = \"none\"\ndefault_ulimits = [\"nofile=1024:1024\", \"nproc=1024:1024\"]\n{cgroups}\
              log_driver = \"k8s-file\"\n\

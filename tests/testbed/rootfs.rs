@@ -8,6 +8,7 @@ use std::process::Command;
 use std::rc::Rc;
 
 use super::program;
+use super::running_agent::copy_program;
 
 /// What containers of busybox call.
 const APPLETS: [&str; 24] = [
@@ -38,7 +39,7 @@ impl Rootfs {
         for name in ["bin", "dev", "etc", "proc", "run", "sys", "tmp", "var"] {
             std::fs::create_dir(rootfs.path(name)).unwrap();
         }
-        std::fs::copy(program("busybox", "busybox-static"), rootfs.path("bin/busybox")).unwrap();
+        copy_program(&program("busybox", "busybox-static"), &rootfs.path("bin/busybox"));
         for applet in APPLETS {
             symlink("busybox", rootfs.path("bin").join(applet)).unwrap();
         }
@@ -72,6 +73,6 @@ impl Rootfs {
     pub fn copy(&self, file: &Path) {
         let to = self.path(file.strip_prefix("/").unwrap().to_str().unwrap());
         std::fs::create_dir_all(to.parent().unwrap()).unwrap();
-        std::fs::copy(file, to).unwrap();
+        copy_program(file, &to);
     }
 }

@@ -63,7 +63,7 @@ impl User {
         assert_eq!(line, "ready\n", "the user's namespaces could not be made");
         // The build's directory need not be open to others.
         let hook = directory.path().join("runsecrets-hook");
-        std::fs::copy(super::hook(), &hook).unwrap();
+        super::running_agent::copy_program(&super::hook(), &hook);
         super::running_agent::set_mode(&hook, 0o755);
         Self { uid, runtime, directory, holder, bundles: RefCell::default() }
     }
@@ -95,15 +95,20 @@ impl User {
         command
     }
 
-    /// What a program of the user's says. Through files: what it leaves running would keep pipes open.
+    /// What a program of the user's says.
     pub fn run(&self, program: &str, arguments: &[&str]) -> Output {
+        self.run_as(self.uid, program, arguments)
+    }
+
+    /// What a program of `uid`'s says, where the user is. Through files: what it leaves running would keep pipes open.
+    pub fn run_as(&self, uid: u32, program: &str, arguments: &[&str]) -> Output {
         let (out, err) = (self.path("out"), self.path("err"));
         for path in [&out, &err] {
             let _ = std::fs::remove_file(path);
             self.write(path, b"");
         }
         let open = |path: &Path| File::options().append(true).open(path).unwrap();
-        let mut command = self.command(program);
+        let mut command = self.command_as(uid, program);
         command.args(arguments).stdin(Stdio::null()).stdout(open(&out)).stderr(open(&err));
         let status = command.status().unwrap();
         Output { status, stdout: std::fs::read(out).unwrap(), stderr: std::fs::read(err).unwrap() }
@@ -129,8 +134,13 @@ impl User {
     }
 
     /// Where the runtime keeps its state.
-    fn state(&self) -> PathBuf {
+    pub fn state(&self) -> PathBuf {
         self.directory.path().join("xdg/runtime")
+    }
+
+    /// Where podman's runtime keeps its state.
+    pub fn podmans_state(&self) -> PathBuf {
+        self.directory.path().join("xdg").join(self.runtime.name())
     }
 
     /// `bundle` as a user's: in a user namespace in which it is root.

@@ -254,6 +254,16 @@ fn a_link_that_is_not_there_refuses_the_container_and_leaves_nothing() {
     let events = fs::read_to_string(wine.here(LOG)).unwrap();
     assert!(!events.contains(VALUE) && !text.contains(VALUE));
 
+    // A link that a mount of the container's would hide.
+    let hidden = bundle(
+        &wine,
+        "c2",
+        "web",
+        r#","root":{"path":"C:\\layer\\"},"mounts":[{"destination":"c:/APP","source":"C:\\"}]"#,
+    );
+    let text = agent.refused(&hidden);
+    assert!(text.contains(r"would not see a secret at 'C:\app\key', since it has a mount at 'c:/APP'"), "{text}");
+
     // What the image has at a target is refused before a link is tried.
     fs::create_dir_all(wine.here(r"C:\layer\app")).unwrap();
     fs::write(wine.here(r"C:\layer\app\key"), "the image's").unwrap();

@@ -89,6 +89,24 @@ fn a_service_lives_from_its_installation_to_its_removal() {
     assert!(wine.here(r"C:\ProgramData\runsecrets\state\store.redb").exists(), "the store went with the service");
 }
 
+/// SYSTEM is to run what `install` was started as.
+#[test]
+fn a_program_that_others_could_change_is_not_installed() {
+    let wine = Wine::new();
+    let program = wine.here(r"C:\Program Files\runsecrets").join(AGENT);
+    for path in [program.as_path(), program.parent().unwrap()] {
+        let before = fs::metadata(path).unwrap().permissions();
+        // Wine gives "Everyone" what others have here.
+        fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o777)).unwrap();
+        let refused = service(&wine, "install");
+        assert_eq!(refused.status.code(), Some(71), "{}", all(&refused));
+        assert!(all(&refused).contains("others could change what SYSTEM would run"), "{}", all(&refused));
+        fs::set_permissions(path, before).unwrap();
+    }
+    assert_eq!(service(&wine, "status").status.code(), Some(69), "nothing was installed");
+    done(&service(&wine, "install"));
+}
+
 /// What `install` asked for beside the service itself, as the service control manager keeps it.
 fn configured(wine: &Wine) {
     let kept = registry(wine, r"HKLM\SYSTEM\CurrentControlSet\Services\runsecrets-agent");

@@ -33,7 +33,7 @@ use super::catalog::Catalog;
 use super::clock::now;
 use super::delivery::{Deliveries, Delivery};
 use super::events::{Events, Kind};
-use crate::model::escaped;
+use crate::model::{SecretInfo, Service, escaped};
 use crate::sys::here::peer::Peer;
 
 /// What the requests are answered from.
@@ -172,22 +172,44 @@ impl Api {
         self.waiting(move || deliveries.list()).await
     }
 
-    /// Has what follows the services do so: they may have changed. What was asked for is done, so a failure is logged and no
-    /// more.
-    async fn services_changed(&self) {
-        let Some(follow) = self.follower.clone() else { return };
-        let lock = self.lock.clone();
-        match tokio::task::spawn_blocking(move || follow(&lock)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(failure)) => error!("{failure}"),
-            Err(_) => error!("{}", lost_thread()),
+    /// What tells of what `peer` has done.
+    fn teller(&self, peer: Peer) -> Teller {
+        Teller { lock: self.lock.clone(), events: self.events.clone(), follower: self.follower.clone(), peer }
+    }
+}
+
+/// Tells of what was done. It goes with the work to its thread: who hangs up before the answer ends our waiting for the
+/// work, and not the work, and is not to leave it untold.
+struct Teller {
+    lock: Arc<Autolock>,
+    events: Arc<Events>,
+    follower: Option<Follower>,
+    peer: Peer,
+}
+
+impl Teller {
+    /// Has what follows the services do so: they may have changed; blocks. What was asked for is done, so a failure is logged
+    /// and no more.
+    fn services_changed(&self) {
+        if let Some(Err(failure)) = self.follower.as_ref().map(|follow| follow(&self.lock)) {
+            error!("{failure}");
         }
     }
 
     /// Tells the log and those who watch what was done, and by whom.
-    fn note(&self, kind: Kind, action: &'static str, peer: Peer, id: &str, name: &str) {
-        info!(uid = peer.uid, pid = peer.pid, id, name, "{} {action}", kind.as_str());
+    fn tell(&self, kind: Kind, action: &'static str, id: &str, name: &str) {
+        info!(uid = self.peer.uid, pid = self.peer.pid, id, name, "{} {action}", kind.as_str());
         self.events.emit(now(), kind, action, id, name, &[]);
+    }
+
+    fn tell_secret(&self, action: &'static str, secret: &SecretInfo) {
+        self.tell(Kind::Secret, action, secret.id.as_str(), secret.name.as_str());
+    }
+
+    /// When what follows the services has been told: who watches may use the device.
+    fn tell_service(&self, action: &'static str, service: &Service) {
+        self.services_changed();
+        self.tell(Kind::Service, action, service.id.as_str(), service.name.as_str());
     }
 }
 

@@ -13,7 +13,6 @@ use super::error::ApiError;
 use super::filters::Filters;
 use super::{Api, Call};
 use crate::agent::clock::{now, rfc3339};
-use crate::agent::events::Kind;
 use crate::model::{Labels, SecretInfo, SecretName};
 use crate::secret::SecretBytes;
 
@@ -63,7 +62,7 @@ impl Spec<'_> {
 
 /// `POST /secrets/create`.
 pub(super) async fn create(api: &Api, call: Call) -> Result<Answer, ApiError> {
-    let peer = call.peer;
+    let teller = api.teller(call.peer);
     let body = call.body(body::MAX_VALUE_BODY).await?;
     let secret = api
         .blocking(move |catalog| {
@@ -74,10 +73,11 @@ pub(super) async fn create(api: &Api, call: Call) -> Result<Answer, ApiError> {
             // The clear text goes before the disk is waited for; the allocator wipes it.
             drop(spec);
             drop(body);
-            Ok(catalog.create_secret(name, labels, value, now())?)
+            let secret = catalog.create_secret(name, labels, value, now())?;
+            teller.tell_secret("create", &secret);
+            Ok(secret)
         })
         .await?;
-    note(api, "create", peer, &secret);
     Ok(Answer::json(StatusCode::CREATED, &json!({ "ID": secret.id })).closing())
 }
 
@@ -105,35 +105,42 @@ pub(super) async fn inspect(api: &Api, reference: &str) -> Result<Answer, ApiErr
 /// `POST /secrets/{ref}/update?version=N`: labels only.
 pub(super) async fn relabel(api: &Api, reference: &str, call: Call) -> Result<Answer, ApiError> {
     let index = call.query("version").and_then(|text| text.parse().ok()).ok_or(ApiError::VersionIndex)?;
-    let (reference, peer) = (reference.to_owned(), call.peer);
+    let (reference, teller) = (reference.to_owned(), api.teller(call.peer));
     let body = call.body(body::MAX_VALUE_BODY).await?;
-    let secret = api
-        .blocking(move |catalog| {
-            let mut spec: Spec<'_> = serde_json::from_slice(&body)?;
-            let labels = spec.labels()?;
-            let value = spec.value()?;
-            let name = Some(spec.name()).filter(|name| !name.is_empty());
-            Ok(catalog.relabel_secret(&reference, index, name, labels, value.as_ref(), now())?)
-        })
-        .await?;
-    note(api, "update", peer, &secret);
+    api.blocking(move |catalog| {
+        let mut spec: Spec<'_> = serde_json::from_slice(&body)?;
+        let labels = spec.labels()?;
+        let value = spec.value()?;
+        let name = Some(spec.name()).filter(|name| !name.is_empty());
+        let secret = catalog.relabel_secret(&reference, index, name, labels, value.as_ref(), now())?;
+        teller.tell_secret("update", &secret);
+        Ok(())
+    })
+    .await?;
     Ok(Answer::nothing().status(StatusCode::OK).closing())
 }
 
 /// `DELETE /secrets/{ref}`.
 pub(super) async fn remove(api: &Api, reference: &str, call: Call) -> Result<Answer, ApiError> {
-    let reference = reference.to_owned();
-    let secret = api.blocking(move |catalog| Ok(catalog.remove_secret(&reference)?)).await?;
-    note(api, "remove", call.peer, &secret);
+    let (reference, teller) = (reference.to_owned(), api.teller(call.peer));
+    api.blocking(move |catalog| {
+        teller.tell_secret("remove", &catalog.remove_secret(&reference)?);
+        Ok(())
+    })
+    .await?;
     Ok(Answer::nothing())
 }
 
 /// `POST /runsecrets/v1/secrets/prune`: removes the secrets that no service grants.
 pub(super) async fn prune(api: &Api, call: Call) -> Result<Answer, ApiError> {
-    let removed = api.blocking(|catalog| Ok(catalog.prune_secrets()?)).await?;
-    for secret in &removed {
-        note(api, "remove", call.peer, secret);
-    }
+    let teller = api.teller(call.peer);
+    let removed = api
+        .blocking(move |catalog| {
+            let removed = catalog.prune_secrets()?;
+            removed.iter().for_each(|secret| teller.tell_secret("remove", secret));
+            Ok(removed)
+        })
+        .await?;
     let names: Vec<_> = removed.iter().map(|secret| &secret.name).collect();
     Ok(Answer::json(StatusCode::OK, &json!({ "Deleted": names })))
 }
@@ -147,11 +154,6 @@ fn shape(secret: &SecretInfo) -> Value {
         "UpdatedAt": rfc3339(secret.updated),
         "Spec": {"Name": secret.name, "Labels": secret.labels.as_map()},
     })
-}
-
-/// Tells the log and those who watch what was done, and by whom.
-fn note(api: &Api, action: &'static str, peer: crate::sys::here::peer::Peer, secret: &SecretInfo) {
-    api.note(Kind::Secret, action, peer, secret.id.as_str(), secret.name.as_str());
 }
 
 #[cfg(test)]

@@ -15,7 +15,6 @@ use super::{Api, Call};
 use crate::agent::catalog::{CatalogError, NewService, ServiceChange};
 use crate::agent::clock::{now, rfc3339};
 use crate::agent::delivery::{Scope, check_selectors};
-use crate::agent::events::Kind;
 use crate::model::{
     Command, Grant, Grants, Labels, Mode, ModelError, Owner, SecretName, Selector, Selectors, Service, ServiceName,
     Signal, Target, Until, Users,
@@ -122,7 +121,7 @@ fn selectors(texts: Vec<String>) -> Result<Vec<Selector>, ApiError> {
 
 /// `POST /services/create`.
 pub(super) async fn create(api: &Api, call: Call) -> Result<Answer, ApiError> {
-    let peer = call.peer;
+    let teller = api.teller(call.peer);
     let form: CreateForm = serde_json::from_slice(&call.body(body::MAX_BODY).await?)?;
     let name = ServiceName::parse(&form.name)?;
     let labels = Labels::try_from(form.labels)?;
@@ -133,8 +132,13 @@ pub(super) async fn create(api: &Api, call: Call) -> Result<Answer, ApiError> {
     let (token, require_claim) = claim.unzip();
     let (credentials, notify, notify_command, users) = (form.credentials, form.notify, form.notify_command, form.users);
     let new = NewService { name, labels, grants, selectors, require_claim, credentials, notify, notify_command, users };
-    let service = api.blocking(move |catalog| Ok(catalog.create_service(new, now())?)).await?;
-    note(api, "create", peer, &service).await;
+    let service = api
+        .blocking(move |catalog| {
+            let service = catalog.create_service(new, now())?;
+            teller.tell_service("create", &service);
+            Ok(service)
+        })
+        .await?;
     let made = match token {
         Some(token) => json!({ "ID": service.id, "Claim": token }),
         None => json!({ "ID": service.id }),
@@ -166,7 +170,7 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
         Some(text) => Some(text.parse().map_err(|_| ApiError::VersionIndex)?),
         None => None,
     };
-    let (reference, peer) = (reference.to_owned(), call.peer);
+    let (reference, teller) = (reference.to_owned(), api.teller(call.peer));
     let form: UpdateForm = serde_json::from_slice(&call.body(body::MAX_BODY).await?)?;
     let change = ServiceChange {
         secret_add: grants(form.secret_add)?,
@@ -194,29 +198,36 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
     let (service, outcomes) = api
         .blocking(move |catalog| {
             let scope = Scope::Service(catalog.service(&reference)?.id);
-            changed(&deliveries, catalog, live.then_some(scope), || {
+            let done = changed(&deliveries, catalog, live.then_some(scope), || {
                 catalog.update_service(&reference, index, &change, now())
-            })
+            })?;
+            teller.tell_service("update", &done.0);
+            Ok(done)
         })
         .await?;
-    note(api, "update", peer, &service).await;
     let mut updated = shape(&service);
     updated["Containers"] = json!(outcomes);
     Ok(Answer::json(StatusCode::OK, &updated))
 }
 
-/// `DELETE /services/{ref}?live=false`: what its containers have is revoked, unless told otherwise.
+/// `DELETE /services/{ref}?live=false`: what its containers have is revoked, unless told otherwise. The answer has what became
+/// of that where there were any.
 pub(super) async fn remove(api: &Api, reference: &str, call: Call) -> Result<Answer, ApiError> {
     let live = call.query("live").as_deref() != Some("false");
-    let (reference, deliveries) = (reference.to_owned(), api.deliveries.clone());
-    let (service, _) = api
+    let (reference, deliveries, teller) = (reference.to_owned(), api.deliveries.clone(), api.teller(call.peer));
+    let outcomes = api
         .blocking(move |catalog| {
             let scope = Scope::Service(catalog.service(&reference)?.id);
-            changed(&deliveries, catalog, live.then_some(scope), || catalog.remove_service(&reference))
+            let (service, outcomes) =
+                changed(&deliveries, catalog, live.then_some(scope), || catalog.remove_service(&reference))?;
+            teller.tell_service("remove", &service);
+            Ok(outcomes)
         })
         .await?;
-    note(api, "remove", call.peer, &service).await;
-    Ok(Answer::nothing())
+    if outcomes.is_empty() {
+        return Ok(Answer::nothing());
+    }
+    Ok(Answer::json(StatusCode::OK, &json!({ "Containers": outcomes })))
 }
 
 /// Refuses grants whose end nobody would see.
@@ -249,12 +260,6 @@ fn shape(service: &Service) -> Value {
         "UpdatedAt": rfc3339(service.updated),
         "Version": {"Index": service.index},
     })
-}
-
-/// Who watches may use the device.
-async fn note(api: &Api, action: &'static str, peer: crate::sys::here::peer::Peer, service: &Service) {
-    api.services_changed().await;
-    api.note(Kind::Service, action, peer, service.id.as_str(), service.name.as_str());
 }
 
 #[cfg(test)]

@@ -27,17 +27,17 @@ struct Form<'a> {
 pub(super) async fn unlock(api: &Api, call: Call) -> Result<Answer, ApiError> {
     let peer = call.peer;
     let (_, key) = read(call).await?;
-    let deliveries = api.deliveries.clone();
+    let (deliveries, teller) = (api.deliveries.clone(), api.teller(peer));
     let unlocked = blocking(api, move |lock| {
         let unlocked = lock.unlock(&key.unwrap_or(SecretBytes::zeroed(0)?))?;
+        tracing::info!(uid = peer.uid, pid = peer.pid, "unlock: {unlocked:?}");
         if let Ok(catalog) = lock.catalog() {
             deliveries.finish_announced(&catalog);
         }
+        teller.services_changed();
         Ok(unlocked)
     })
     .await?;
-    tracing::info!(uid = peer.uid, pid = peer.pid, "unlock: {unlocked:?}");
-    api.services_changed().await;
     let state = match unlocked {
         Unlocked::Opened => "opened",
         Unlocked::Confirmed => "confirmed",

@@ -12,7 +12,6 @@ use super::{Api, Call};
 use crate::agent::catalog::{Catalog, CatalogError, NewValue};
 use crate::agent::clock::{now, rfc3339};
 use crate::agent::delivery::{Deliveries, Outcome, Scope};
-use crate::agent::events::Kind;
 use crate::failpoint::{Point, reach};
 use crate::model::SecretInfo;
 
@@ -72,7 +71,7 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
         Some(text) => Some(text.parse().map_err(|_| ApiError::VersionIndex)?),
         None => None,
     };
-    let (reference, peer, keep) = (reference.to_owned(), call.peer, api.kept_versions);
+    let (reference, teller, keep) = (reference.to_owned(), api.teller(call.peer), api.kept_versions);
     let body = call.body(body::MAX_VALUE_BODY).await?;
     let deliveries = api.deliveries.clone();
     let (secret, rotated) = api
@@ -83,19 +82,20 @@ pub(super) async fn update(api: &Api, reference: &str, call: Call) -> Result<Ans
             drop(form);
             drop(body);
             let scope = Scope::Secrets(vec![catalog.secret(&reference)?.id]);
-            changed(&deliveries, catalog, live.then_some(scope), || {
+            let done = changed(&deliveries, catalog, live.then_some(scope), || {
                 catalog.update_secret(&reference, index, value, keep, now())
-            })
+            })?;
+            teller.tell_secret("update", &done.0);
+            Ok(done)
         })
         .await?;
-    api.note(Kind::Secret, "update", peer, secret.id.as_str(), secret.name.as_str());
     Ok(answer(&secret, &rotated).closing())
 }
 
 /// `POST /runsecrets/v1/secrets/update` `{"Secrets":[{"Name","Data"}],"Live"}`: all of them or none, in one step where a
 /// container has a generation directory.
 pub(super) async fn update_group(api: &Api, call: Call) -> Result<Answer, ApiError> {
-    let (peer, keep) = (call.peer, api.kept_versions);
+    let (teller, keep) = (api.teller(call.peer), api.kept_versions);
     let body = call.body(body::MAX_VALUE_BODY).await?;
     let deliveries = api.deliveries.clone();
     let (secrets, outcomes) = api
@@ -113,32 +113,32 @@ pub(super) async fn update_group(api: &Api, call: Call) -> Result<Answer, ApiErr
             drop(form);
             drop(body);
             let ids = news.iter().map(|new| Ok(catalog.secret(&new.reference)?.id)).collect::<Result<_, ApiError>>()?;
-            changed(&deliveries, catalog, live.then_some(Scope::Secrets(ids)), || {
+            let done = changed(&deliveries, catalog, live.then_some(Scope::Secrets(ids)), || {
                 catalog.update_secrets(news, keep, now())
-            })
+            })?;
+            done.0.iter().for_each(|secret| teller.tell_secret("update", secret));
+            Ok(done)
         })
         .await?;
-    for secret in &secrets {
-        api.note(Kind::Secret, "update", peer, secret.id.as_str(), secret.name.as_str());
-    }
     let versions: Vec<Value> = secrets.iter().map(|secret| json!({"ID": secret.id, "Name": secret.name})).collect();
     Ok(Answer::json(StatusCode::OK, &json!({ "Secrets": versions, "Containers": outcomes })).closing())
 }
 
 /// `POST /runsecrets/v1/secrets/{ref}/rollback` `{"To","Live"}`.
 pub(super) async fn rollback(api: &Api, reference: &str, call: Call) -> Result<Answer, ApiError> {
-    let (reference, peer, keep) = (reference.to_owned(), call.peer, api.kept_versions);
+    let (reference, teller, keep) = (reference.to_owned(), api.teller(call.peer), api.kept_versions);
     let form: RollbackForm = serde_json::from_slice(&call.body(body::MAX_BODY).await?)?;
     let deliveries = api.deliveries.clone();
     let (secret, rotated) = api
         .blocking(move |catalog| {
             let scope = Scope::Secrets(vec![catalog.secret(&reference)?.id]);
-            changed(&deliveries, catalog, form.live.then_some(scope), || {
+            let done = changed(&deliveries, catalog, form.live.then_some(scope), || {
                 catalog.roll_back_secret(&reference, form.to, keep, now())
-            })
+            })?;
+            teller.tell_secret("update", &done.0);
+            Ok(done)
         })
         .await?;
-    api.note(Kind::Secret, "update", peer, secret.id.as_str(), secret.name.as_str());
     Ok(answer(&secret, &rotated).closing())
 }
 

@@ -38,11 +38,6 @@ pub(super) fn events(api: &Api, call: &Call) -> Result<Answer, ApiError> {
     tokio::spawn(async move {
         let end = until.map(|until| Duration::from_nanos(until.0.saturating_sub(now().0)));
         let relay = async {
-            for event in backlog {
-                if in_time(&event) && !send(&lines, &filters, &event).await {
-                    return;
-                }
-            }
             loop {
                 match live.recv().await {
                     Ok(event) if !send(&lines, &filters, &event).await => return,
@@ -59,11 +54,21 @@ pub(super) fn events(api: &Api, call: &Call) -> Result<Answer, ApiError> {
                 None => std::future::pending().await,
             }
         };
+        let all = async {
+            // However long the client takes for it: what is past is sent even if the end is past as well.
+            for event in backlog {
+                if in_time(&event) && !send(&lines, &filters, &event).await {
+                    return;
+                }
+            }
+            tokio::select! {
+                biased;
+                () = relay => {}
+                () = ended => {}
+            }
+        };
         tokio::select! {
-            // In this order: what is past is sent even if the end is past as well.
-            biased;
-            () = relay => {}
-            () = ended => {}
+            () = all => {}
             _ = stop.wait_for(|stop| *stop) => {}
             () = lines.closed() => {}
         }

@@ -64,8 +64,8 @@ impl Announcements {
             };
             next = next.max(number + 1);
             match disk::read(&path) {
-                Ok(scope) => left.push(Announced { scope, path }),
-                Err(_) => drop(fs::remove_file(&path)),
+                Ok(Some(scope)) => left.push(Announced { scope, path }),
+                _ => drop(fs::remove_file(&path)),
             }
         }
         Self { directory: directory.to_owned(), left: Mutex::new(left), next: AtomicU64::new(next) }

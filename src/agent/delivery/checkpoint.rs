@@ -18,7 +18,8 @@ use super::{Deliveries, DeliveryError, HashSet, Scope};
 const CRIU: &str = "criu";
 
 impl Deliveries {
-    /// Takes the mounts off the containers that `uid` calls `id` until `channel` is closed; blocks until then.
+    /// Takes the mounts off the containers that `uid` calls `id` until `channel` is closed; blocks until then. A user waits
+    /// for nothing here: a connection that is held open for ever is root's to have.
     pub(super) fn lend(&self, channel: &Channel, uid: u32, id: &ContainerId) -> Result<(), DeliveryError> {
         let holding = |key: &&Key| key.uid == uid && key.id == *id;
         let keys: Vec<Key> = {
@@ -26,8 +27,10 @@ impl Deliveries {
             let holders = held.iter().filter(|(_, held)| !matches!(held, Held::Ended { .. }));
             holders.map(|(key, _)| key).filter(holding).cloned().collect()
         };
-        if uid != 0 && !keys.is_empty() {
-            return Err(DeliveryError::CheckpointOfUser);
+        match uid {
+            _ if keys.is_empty() => return Ok(channel.send(&AgentReply::Nothing, &[])?),
+            0 => {}
+            _ => return Err(DeliveryError::CheckpointOfUser),
         }
         let mut out = Lent { deliveries: self, keys: Vec::new() };
         for key in keys {
@@ -41,6 +44,9 @@ impl Deliveries {
 
     /// Notes until `channel` is closed that the container `key` is being restored; blocks until then.
     pub(super) fn restoring(&self, channel: &Channel, key: Key) -> Result<(), DeliveryError> {
+        if key.uid != 0 {
+            return Err(DeliveryError::RestoreOfUser);
+        }
         if !self.restored().insert(key.clone()) {
             return Err(DeliveryError::UnderWay(key.id.to_string()));
         }
@@ -85,8 +91,8 @@ impl Deliveries {
         };
         let hidden = hidden.map(|mounts| container.hidden = Some(OutOfSight { mounts, missed: false }));
         let (pid, started) = (container.process.pid(), container.started);
-        let record = place.fill(*container);
-        self.note(key, &record);
+        self.note(&container);
+        place.fill(*container);
         self.reap_if_ended(key, pid, started);
         hidden?;
         self.emit("hide", &key.id, key.uid, &[]);
@@ -113,8 +119,8 @@ impl Deliveries {
                 }
             }
             let (pid, started) = (container.process.pid(), container.started);
-            let record = place.fill(*container);
-            self.note(key, &record);
+            self.note(&container);
+            place.fill(*container);
             self.reap_if_ended(key, pid, started);
             missed
         };

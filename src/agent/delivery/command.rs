@@ -5,10 +5,10 @@
 use std::time::Duration;
 
 use crate::agent::clock;
-use crate::model::{CommandEnd, Service, Timestamp, escaped};
+use crate::model::{Command, CommandEnd, Service, escaped};
+use crate::sys::linux::clock::since_boot;
 
-use super::held::{Container, Held, Key};
-use super::record::Record;
+use super::held::{Container, Held, Key, Reservation};
 use super::{CommandState, Commanded, Deliveries, Delivery, Order};
 
 /// After so long a command of which nothing was heard again counts as lost with the program that was to run it: longer than
@@ -22,15 +22,15 @@ impl Container {
     pub(super) fn command(&mut self, service: &Service) {
         let Some(command) = &service.notify_command else { return };
         let delivery = &mut self.delivery;
-        if let Some(Commanded { state: CommandState::Running(_), again, .. }) = &mut delivery.commanded {
-            *again = true;
+        if let Some(running @ Commanded { state: CommandState::Running(_), .. }) = &mut delivery.commanded {
+            (running.again, running.command) = (true, command.clone());
             return;
         }
         let state = match unfit(delivery) {
             Some(reason) => CommandState::Ended(CommandEnd::NotRun(reason.to_owned())),
             None => CommandState::Waiting,
         };
-        delivery.commanded = Some(Commanded { command: command.clone(), at: clock::now(), state, again: false });
+        delivery.commanded = Some(Commanded::new(command.clone(), state));
     }
 }
 
@@ -46,35 +46,29 @@ fn unfit(delivery: &Delivery) -> Option<&'static str> {
 impl Deliveries {
     /// The command that has waited longest, if there is one; from now on it counts as running.
     pub fn next_command(&self) -> Option<Order> {
-        let now = clock::now();
-        let mut held = self.held();
-        let (key, _) = held
-            .iter()
-            .filter_map(|(key, held)| match held {
-                Held::Holding(container) => Some((key, due(container.delivery.commanded.as_ref()?, now)?)),
-                _ => None,
-            })
-            .min_by_key(|(_, since)| *since)?;
-        let key = key.clone();
-        let Some(Held::Holding(container)) = held.get_mut(&key) else { return None };
-        let number = now.0;
-        let order = order(&container.delivery, number)?;
+        let (now, key, mut container, place) = {
+            let mut held = self.held();
+            let now = since_boot();
+            let waiting = held.iter().filter_map(|(key, held)| Some((key, waits_since(held, now)?)));
+            let (key, _) = waiting.min_by_key(|(_, since)| *since)?;
+            let key = key.clone();
+            let (container, place) = self.take_in_hand(&mut held, &key)?;
+            (now, key, container, place)
+        };
+        // Like no other, also of an earlier agent of this machine: they are taken one after another.
+        let number = u64::try_from(now.as_nanos()).unwrap_or(u64::MAX);
+        let order = order(&container.delivery, number);
         if let Some(commanded) = &mut container.delivery.commanded {
-            (commanded.state, commanded.at, commanded.again) = (CommandState::Running(number), now, false);
+            commanded.turn(CommandState::Running(number));
         }
-        let record = Record::of(container);
-        drop(held);
-        self.note(&key, &record);
-        Some(order)
+        self.put_back(&key, *container, place);
+        order
     }
 
     /// Whether a command waits.
     pub fn has_command(&self) -> bool {
-        let now = clock::now();
-        self.held()
-            .values()
-            .filter_map(Held::delivery)
-            .any(|it| it.commanded.as_ref().is_some_and(|it| due(it, now).is_some()))
+        let now = since_boot();
+        self.held().values().any(|held| waits_since(held, now).is_some())
     }
 
     /// Notes how the command of this number ended; false where no container has it (any more).
@@ -88,35 +82,54 @@ impl Deliveries {
         let is_it = |it: &Delivery| it.commanded.as_ref().is_some_and(|it| it.state == CommandState::Running(number));
         let key = self.held().iter().find(|(_, held)| held.delivery().is_some_and(is_it)).map(|(key, _)| key.clone());
         let Some(key) = key else { return false };
-        let Some(record) = self.note_command_end(&key, is_it, &end) else { return false };
-        self.note(&key, &record);
-        tracing::info!(container = %key.id, %end, "command");
-        self.emit("notify", &key.id, key.uid, &[("outcome", &end.to_string())]);
-        self.commands.notify_one();
-        true
+        let Some((mut container, place)) = self.take_to_change(&key) else { return false };
+        let is_known = is_it(&container.delivery);
+        if let Some(commanded) = container.delivery.commanded.as_mut().filter(|_| is_known) {
+            let again = commanded.again;
+            commanded.turn(if again { CommandState::Waiting } else { CommandState::Ended(end.clone()) });
+        }
+        self.put_back(&key, *container, place);
+        if is_known {
+            tracing::info!(container = %key.id, %end, "command");
+            self.emit("notify", &key.id, key.uid, &[("outcome", &end.to_string())]);
+        }
+        is_known
     }
 
-    fn note_command_end(&self, key: &Key, is_it: impl Fn(&Delivery) -> bool, end: &CommandEnd) -> Option<Record> {
-        let mut held = self.settled(key);
-        let Some(Held::Holding(container)) = held.get_mut(key) else { return None };
-        if !is_it(&container.delivery) {
-            return None;
-        }
-        let commanded = container.delivery.commanded.as_mut()?;
-        commanded.at = clock::now();
-        commanded.state = if commanded.again { CommandState::Waiting } else { CommandState::Ended(end.clone()) };
-        commanded.again = false;
-        Some(Record::of(container))
+    fn put_back(&self, key: &Key, container: Container, place: Reservation<'_>) {
+        self.note(&container);
+        let (pid, started) = (container.process.pid(), container.started);
+        // And whoever waits for a command looks again.
+        place.fill(container);
+        self.reap_if_ended(key, pid, started);
     }
 }
 
-/// Since when it waits, if it does.
-fn due(commanded: &Commanded, now: Timestamp) -> Option<Timestamp> {
-    match commanded.state {
-        CommandState::Waiting => Some(commanded.at),
-        // Whoever ran it has gone without a word, and a program that reads files again may well do so twice.
-        CommandState::Running(_) if now.0.saturating_sub(commanded.at.0) > LOST.as_nanos() as u64 => Some(commanded.at),
-        CommandState::Running(_) | CommandState::Ended(_) => None,
+impl Commanded {
+    fn new(command: Command, state: CommandState) -> Self {
+        Self { command, at: clock::now(), since: since_boot(), state, again: false }
+    }
+
+    fn turn(&mut self, state: CommandState) {
+        (self.at, self.since, self.state, self.again) = (clock::now(), since_boot(), state, false);
+    }
+
+    /// Since when it waits, if it does; by the clock that nobody sets, as is all that is counted here.
+    fn waits_since(&self, now: Duration) -> Option<Duration> {
+        match self.state {
+            CommandState::Waiting => Some(self.since),
+            // Whoever ran it has gone without a word, and a program that reads files again may well do so twice.
+            CommandState::Running(_) if now.saturating_sub(self.since) > LOST => Some(self.since),
+            CommandState::Running(_) | CommandState::Ended(_) => None,
+        }
+    }
+}
+
+/// Since when a command waits for this container, if one does and nobody has it in hand.
+fn waits_since(held: &Held, now: Duration) -> Option<Duration> {
+    match held {
+        Held::Holding(container) => container.delivery.commanded.as_ref()?.waits_since(now),
+        _ => None,
     }
 }
 
@@ -131,4 +144,28 @@ fn order(delivery: &Delivery, number: u64) -> Option<Order> {
         bundle: delivery.bundle.to_string_lossy().into_owned(),
         secrets: secrets.join(" "),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::Timestamp;
+
+    #[test]
+    fn who_waits_and_who_is_lost_does_not_depend_on_the_time_of_day() {
+        let command = Command::parse("reload").unwrap();
+        let mut it = Commanded::new(command, CommandState::Waiting);
+        let since = it.since;
+        // As after a clock that was set: to 1970, and to the end of its days.
+        for at in [0, u64::MAX] {
+            it.at = Timestamp(at);
+            it.state = CommandState::Waiting;
+            assert_eq!(it.waits_since(since), Some(since));
+            it.state = CommandState::Running(1);
+            assert_eq!(it.waits_since(since + LOST), None);
+            assert_eq!(it.waits_since(since + LOST + Duration::from_nanos(1)), Some(since));
+            it.state = CommandState::Ended(CommandEnd::TimedOut);
+            assert_eq!(it.waits_since(since + 2 * LOST), None);
+        }
+    }
 }

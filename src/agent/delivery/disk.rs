@@ -32,11 +32,11 @@ pub(super) fn write(path: &Path, what: &impl Serialize) -> Result<(), DeliveryEr
     Ok(())
 }
 
-/// Reads `path`.
-pub(super) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
+/// Reads `path`; none where it is something else.
+pub(super) fn read<T: DeserializeOwned>(path: &Path) -> io::Result<Option<T>> {
     let mut bytes = Vec::new();
     File::open(path)?.take(MAX_FILE).read_to_end(&mut bytes)?;
-    serde_json::from_slice(&bytes).map_err(io::Error::other)
+    Ok(serde_json::from_slice(&bytes).ok())
 }
 
 /// Removes `path`; what is not there is no error.

@@ -83,6 +83,8 @@ pub enum DeliveryError {
     Checkpointed(String),
     /// A user's container: its mounts are not touched.
     CheckpointOfUser,
+    /// The same: it would be restored without its secrets.
+    RestoreOfUser,
     /// CRIU is making the container, and its mounts are not there yet.
     Restored,
     /// A value could not be opened.
@@ -169,6 +171,9 @@ impl fmt::Display for DeliveryError {
             }
             Self::CheckpointOfUser => f.write_str(
                 "the secrets of a user's container cannot be kept out of a checkpoint; remove them from its service first",
+            ),
+            Self::RestoreOfUser => f.write_str(
+                "a user's container is not restored with its secrets; start it anew, or take its claim of a service away",
             ),
             Self::Restored => f.write_str(
                 "the container is being restored from a checkpoint, and what is mounted now would be lost; restore it by runsecrets-runtime, which delivers afterwards",

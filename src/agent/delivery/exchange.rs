@@ -172,16 +172,17 @@ impl Deliveries {
         // From here on nothing can fail, and the container's start does not wait for us.
         let container = container.finish(made)?;
         let some_leave = container.delivery.some_leave();
-        let record = place.fill(container);
+        // With the mount points that were made.
+        self.note(&container);
+        reach(Point::DeliverNoted);
+        place.fill(container);
         reach(Point::DeliverPlaced);
         self.reap_if_ended(&key, pid, started);
         if some_leave {
             self.leaving.wake();
         }
-        self.note(&key, &record);
-        reach(Point::DeliverNoted);
-        // A version that came meanwhile found this container not there yet.
-        self.catch_up(&catalog, &key);
+        // A change that came meanwhile found this container not there yet, or did not wait for it.
+        self.catch_up(&catalog, &key, service.index);
         let protection = filled.protection.to_string();
         self.emit("deliver", &key.id, key.uid, &[("service", service.name.as_str()), ("protection", &protection)]);
         tracing::info!(container = %key.id, service = %service.name, %protection, "delivered");
@@ -233,16 +234,10 @@ impl Deliveries {
         Ok((filled, secrets))
     }
 
-    /// Completes the record with the mount points that were made. Without them a later agent only leaves empty mount
-    /// points behind, so a failure is logged and no more.
-    pub(super) fn note(&self, key: &Key, record: &Record) {
-        if let Err(error) = self.records.write(record) {
-            tracing::error!("{error}");
-        }
-        // It may have ended meanwhile, and its record been removed before this one was written.
-        if !self.holds(key, record)
-            && let Err(error) = self.records.remove(record)
-        {
+    /// Writes down again what is known of `container`, which the caller has in hand. What a later agent cannot do without is
+    /// on record before it is done, so a failure is logged and no more.
+    pub(super) fn note(&self, container: &Container) {
+        if let Err(error) = self.records.write(&Record::of(container)) {
             tracing::error!("{error}");
         }
     }
@@ -256,7 +251,7 @@ impl Deliveries {
                 container.made
             }
             Some(Held::Ended { made, .. }) => made,
-            Some(Held::UnderWay | Held::Changing(..)) | None => Vec::new(),
+            Some(Held::UnderWay(_) | Held::Changing(..)) | None => Vec::new(),
         }
     }
 

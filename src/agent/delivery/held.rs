@@ -6,7 +6,7 @@ use std::sync::{Arc, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::deliver::linux::{FileSystem, Hidden, PlannedFile, Writable};
-use crate::model::{ContainerId, Service, Target};
+use crate::model::{ContainerId, Id, Service, Target};
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
 
@@ -33,9 +33,9 @@ pub(super) struct Key {
 
 /// What is known of a container.
 pub(super) enum Held {
-    /// Its file system is being filled or attached.
-    UnderWay,
-    /// It holds these, and they are being replaced; when its first process started.
+    /// Its file system is being filled or attached, as this service.
+    UnderWay(Id),
+    /// It holds these, and whoever has it in hand is changing them; when its first process started.
     Changing(Box<Delivery>, u64),
     /// It holds secrets.
     Holding(Box<Container>),
@@ -88,7 +88,7 @@ impl Held {
         match self {
             Self::Holding(container) => Some(&container.delivery),
             Self::Changing(delivery, _) => Some(delivery),
-            Self::UnderWay | Self::Ended { .. } => None,
+            Self::UnderWay(_) | Self::Ended { .. } => None,
         }
     }
 
@@ -125,8 +125,15 @@ impl Deliveries {
     /// next call for its container may be here before that has been taken note of.
     pub(super) fn settled(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Held>> {
         let under_way =
-            |held: &mut HashMap<Key, Held>| matches!(held.get(key), Some(Held::UnderWay | Held::Changing(..)));
+            |held: &mut HashMap<Key, Held>| matches!(held.get(key), Some(Held::UnderWay(_) | Held::Changing(..)));
         let waited = self.changed.wait_timeout_while(self.held(), PATIENCE, under_way);
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    /// The same, where a delivery under way is not waited for.
+    pub(super) fn unchanging(&self, key: &Key) -> MutexGuard<'_, HashMap<Key, Held>> {
+        let changing = |held: &mut HashMap<Key, Held>| matches!(held.get(key), Some(Held::Changing(..)));
+        let waited = self.changed.wait_timeout_while(self.held(), PATIENCE, changing);
         waited.unwrap_or_else(PoisonError::into_inner).0
     }
 
@@ -141,7 +148,9 @@ impl Deliveries {
         let previous = {
             let mut held = self.settled(key);
             match held.get(key) {
-                Some(Held::UnderWay | Held::Changing(..)) => return Err(DeliveryError::UnderWay(key.id.to_string())),
+                Some(Held::UnderWay(_) | Held::Changing(..)) => {
+                    return Err(DeliveryError::UnderWay(key.id.to_string()));
+                }
                 Some(Held::Holding(container)) => {
                     if container.process.pid() == process.pid() && container.started == started {
                         let has = &container.delivery;
@@ -157,7 +166,7 @@ impl Deliveries {
                 }
                 Some(Held::Ended { .. }) | None => {}
             }
-            held.insert(key.clone(), Held::UnderWay)
+            held.insert(key.clone(), Held::UnderWay(service.id.clone()))
         };
         // A container of this name that has ended, and whose end was not seen yet.
         if let Some(Held::Holding(container)) = previous {
@@ -166,19 +175,13 @@ impl Deliveries {
         Ok(Reserved::Place(Reservation { deliveries: self, key: key.clone(), filled: false }))
     }
 
-    /// Whether the container of `record` still holds its secrets.
-    pub(super) fn holds(&self, key: &Key, record: &Record) -> bool {
-        matches!(self.held().get(key), Some(Held::Holding(container)) if record.is_of(container))
-    }
-
-    /// Takes the container of `key` out, if it still is the process `started` then.
-    pub(super) fn take_ended(&self, key: &Key, pid: i32, started: u64) -> Option<Box<Container>> {
+    /// Takes the container of `key` in hand, if it still is the process `started` then; to be given up by
+    /// [`Reservation::end`]. Whoever asks for it meanwhile waits: a poststop hook ends when everything is scrubbed.
+    pub(super) fn take_ended(&self, key: &Key, pid: i32, started: u64) -> Option<(Box<Container>, Reservation<'_>)> {
         let mut held = self.held();
         match held.get(key) {
             Some(Held::Holding(container)) if container.process.pid() == pid && container.started == started => {
-                let Some(Held::Holding(container)) = held.remove(key) else { return None };
-                remember(&mut held, key.clone(), container.made.clone());
-                Some(container)
+                self.take_in_hand(&mut held, key)
             }
             _ => None,
         }
@@ -189,7 +192,7 @@ impl Deliveries {
         let mut held = self.settled(key);
         match held.get(key) {
             // Its hook is still at work after all this time: what it has filled is scrubbed when it gives up.
-            Some(Held::UnderWay | Held::Changing(..)) | None => None,
+            Some(Held::UnderWay(_) | Held::Changing(..)) | None => None,
             Some(_) => held.remove(key),
         }
     }
@@ -202,6 +205,15 @@ impl Deliveries {
         let changing = |held: &mut HashMap<Key, Held>| matches!(held.get(key), Some(Held::Changing(..)));
         let held = self.settled(key);
         let mut held = self.changed.wait_while(held, changing).unwrap_or_else(PoisonError::into_inner);
+        self.take_in_hand(&mut held, key)
+    }
+
+    /// The same, at once: none also where something else has it in hand.
+    pub(super) fn take_in_hand(
+        &self,
+        held: &mut HashMap<Key, Held>,
+        key: &Key,
+    ) -> Option<(Box<Container>, Reservation<'_>)> {
         let Some(Held::Holding(container)) = held.get(key) else { return None };
         let changing = Held::Changing(Box::new(container.delivery.clone()), container.started);
         let Some(Held::Holding(container)) = held.insert(key.clone(), changing) else { return None };
@@ -227,15 +239,21 @@ pub(super) fn remember(held: &mut HashMap<Key, Held>, key: Key, made: Vec<MadePo
 }
 
 impl Reservation<'_> {
-    /// Puts the container in its place; returns its record.
-    pub(super) fn fill(mut self, container: Container) -> Record {
-        let record = Record::of(&container);
+    /// Puts the container in its place. What is to be on record of it must be by now ([`Deliveries::note`]): whoever has a
+    /// container in hand is the only one who writes its record, and nobody can say who has it next.
+    pub(super) fn fill(mut self, container: Container) {
         self.deliveries.held().insert(self.key.clone(), Held::Holding(Box::new(container)));
         self.filled = true;
         // It may be this one that a command waits for.
         self.deliveries.commands.notify_one();
         self.deliveries.changed.notify_all();
-        record
+    }
+
+    /// The container holds nothing any more: what is left of it is `made`, for its poststop hook.
+    pub(super) fn end(mut self, made: Vec<MadePoint>) {
+        remember(&mut self.deliveries.held(), self.key.clone(), made);
+        self.filled = true;
+        self.deliveries.changed.notify_all();
     }
 }
 

@@ -120,6 +120,9 @@ pub struct Commanded {
     pub command: Command,
     /// Since when it is as it is.
     pub at: Timestamp,
+    /// The same by the clock that nobody sets: time since the machine started.
+    #[serde(default)]
+    pub(super) since: Duration,
     /// How it is.
     pub state: CommandState,
     /// The secrets have changed again since it was begun: once more, when it has ended.

@@ -10,7 +10,7 @@ use crate::agent::clock;
 use crate::deliver::DeliverError;
 use crate::deliver::linux::{PlannedFile, Running};
 use crate::failpoint::{Point, reach};
-use crate::model::{Grant, Id, Target};
+use crate::model::{Grant, Id, SecretName, Service, Target};
 use crate::policy::{Authorized, Refusal, renew};
 
 use super::held::{Container, Held, Key};
@@ -34,12 +34,18 @@ impl Deliveries {
     /// has failed.
     pub fn change(&self, catalog: &Catalog, announced: &Announced) -> Vec<Outcome> {
         let scope = &announced.scope;
-        let concerned = |held: &Held| match held.delivery() {
-            Some(delivery) => scope.concerns(delivery),
-            None => matches!(held, Held::UnderWay),
+        // One that has its place after this is filled with what the catalog says now.
+        let some_start = self.held().values().any(|held| matches!(held, Held::UnderWay(_)));
+        let services = if some_start { scope.services(catalog) } else { Vec::new() };
+        let is_starting = |held: &Held| matches!(held, Held::UnderWay(service) if services.contains(service));
+        let concerned = |held: &Held| is_starting(held) || held.delivery().is_some_and(|it| scope.concerns(it));
+        let mut keys: Vec<(bool, Key)> = {
+            let held = self.held();
+            held.iter().filter(|(_, it)| concerned(it)).map(|(key, it)| (is_starting(it), key.clone())).collect()
         };
-        let keys: Vec<Key> =
-            self.held().iter().filter(|(_, held)| concerned(held)).map(|(key, _)| key.clone()).collect();
+        // Those that are being started last: what runs does not wait for a hook.
+        keys.sort_by_key(|(is_starting, _)| *is_starting);
+        let keys: Vec<Key> = keys.into_iter().map(|(_, key)| key).collect();
         let outcomes = self.change_all(catalog, &keys, scope);
         reach(Point::ChangeDone);
         self.announcements.forget(announced);
@@ -80,17 +86,19 @@ impl Deliveries {
         self.reveal_all();
     }
 
-    /// Gives a container that has just been delivered to what has changed meanwhile.
-    pub(super) fn catch_up(&self, catalog: &Catalog, key: &Key) {
+    /// Gives a container that has just been delivered to what has changed meanwhile: versions, and its service since `index`.
+    /// A change waits for the end of a delivery only so long, and one that came before it had a place found nothing.
+    pub(super) fn catch_up(&self, catalog: &Catalog, key: &Key, index: u64) {
+        let Some(delivery) = self.held().get(key).and_then(Held::delivery).cloned() else { return };
         let stale = |secret: &Delivered| {
             let known = catalog.secret(secret.id.as_str());
             !known.is_ok_and(|info| info.current().is_some_and(|current| current.number == secret.version))
         };
-        let service = match self.held().get(key).and_then(Held::delivery) {
-            Some(delivery) if delivery.secrets.iter().any(stale) => delivery.service_id.clone(),
-            _ => return,
-        };
-        self.change_container(catalog, key, &Scope::Service(service));
+        let service = catalog.service(delivery.service_id.as_str());
+        let is_as_it_was = service.is_ok_and(|it| it.id == delivery.service_id && it.index == index);
+        if !is_as_it_was || delivery.secrets.iter().any(stale) {
+            self.change_container(catalog, key, &Scope::Service(delivery.service_id));
+        }
     }
 
     pub(super) fn change_container(&self, catalog: &Catalog, key: &Key, scope: &Scope) -> Vec<Outcome> {
@@ -98,7 +106,7 @@ impl Deliveries {
         if let Some(hidden) = &mut container.hidden {
             // It is brought up to date when its checkpoint is over.
             hidden.missed |= scope.concerns(&container.delivery);
-            drop(place.fill(*container));
+            place.fill(*container);
             return Vec::new();
         }
         reach(Point::ChangeTaken);
@@ -125,14 +133,14 @@ impl Deliveries {
         reach(Point::ChangeMade);
         let (pid, started) = (container.process.pid(), container.started);
         let some_leave = container.delivery.some_leave();
-        let record = place.fill(*container);
-        if some_leave {
-            self.leaving.wake();
-        }
         // What succeeded is on record already, step by step; but for how long secrets stay.
         let by_service = matches!(scope, Scope::Service(_));
         if told || by_service || outcomes.iter().any(|outcome| outcome.failure.is_some()) {
-            self.note(key, &record);
+            self.note(&container);
+        }
+        place.fill(*container);
+        if some_leave {
+            self.leaving.wake();
         }
         reach(Point::ChangePlaced);
         self.reap_if_ended(key, pid, started);
@@ -316,6 +324,20 @@ impl Deliveries {
             reference: held.service.to_string(),
         })?;
         Ok(renew(held.uid, &held.id, (&held.service_id, &held.service), &service)?)
+    }
+}
+
+impl Scope {
+    /// The services whose containers it may be about, though they hold nothing yet.
+    fn services(&self, catalog: &Catalog) -> Vec<Id> {
+        let ids = match self {
+            Self::Secrets(ids) => ids,
+            Self::Service(id) => return vec![id.clone()],
+        };
+        let names: Vec<SecretName> =
+            ids.iter().filter_map(|id| catalog.secret(id.as_str()).ok()).map(|secret| secret.name).collect();
+        let grants = |service: &Service| service.grants.as_slice().iter().any(|grant| names.contains(&grant.source));
+        catalog.services().into_iter().filter(grants).map(|service| service.id).collect()
     }
 }
 

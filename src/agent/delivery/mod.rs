@@ -50,6 +50,7 @@ mod weakness;
 use std::collections::{HashMap, HashSet};
 use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
+use std::time::Duration;
 
 pub use crate::deliver::linux::Protection;
 use crate::deliver::linux::{Medium, Stage};
@@ -188,7 +189,19 @@ impl Deliveries {
     pub fn write_anew(&self, run_dir: &Path) -> Result<(), DeliveryError> {
         record::make_private_dir(&run_dir.join(STAGE_DIR))?;
         Records::open(run_dir)?;
-        self.held().values().filter_map(Held::record).try_for_each(|record| self.records.write(&record))
+        let keys: Vec<Key> = self.held().keys().cloned().collect();
+        keys.iter().try_for_each(|key| {
+            // What is being changed may have been written down before the directory was removed; what is being delivered to
+            // will be written down yet.
+            let held = self.unchanging(key);
+            held.get(key).and_then(Held::record).map_or(Ok(()), |record| self.records.write(&record))
+        })
+    }
+
+    /// Has old versions of values scrubbed before the agent ends: those that somebody may still be reading when that is over,
+    /// but not later than `patience`; blocks.
+    pub fn finish_superseded(&self, patience: Duration) {
+        self.superseded.finish(patience);
     }
 
     /// The containers that hold secrets now, by id.
@@ -201,7 +214,7 @@ impl Deliveries {
         let listed = |held: &Held| match held {
             Held::Holding(container) => Some((container.delivery.clone(), container.started)),
             Held::Changing(delivery, started) => Some(((**delivery).clone(), *started)),
-            Held::UnderWay | Held::Ended { .. } => None,
+            Held::UnderWay(_) | Held::Ended { .. } => None,
         };
         let mut all: Vec<(Delivery, u64)> = self.held().values().filter_map(listed).collect();
         all.sort_by(|(a, _), (b, _)| (&a.id, a.uid, &a.bundle).cmp(&(&b.id, b.uid, &b.bundle)));

@@ -94,9 +94,10 @@ impl Deliveries {
 
     /// Scrubs the container, if it is this process's still.
     fn reap(&self, key: &Key, pid: i32, started: u64) {
-        if let Some(container) = self.take_ended(key, pid, started) {
+        if let Some((container, place)) = self.take_ended(key, pid, started) {
             reach(Point::ReapTaken);
             self.scrub_container(&container, "process ended");
+            place.end(container.made);
         }
     }
 

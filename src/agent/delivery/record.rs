@@ -64,10 +64,6 @@ impl Record {
         Self { hidden: true, ..self }
     }
 
-    pub(super) fn is_of(&self, container: &Container) -> bool {
-        self.delivery.pid == container.process.pid() && self.started == container.started
-    }
-
     /// Whose it is.
     pub(super) fn key(&self) -> Key {
         Key { uid: self.delivery.uid, id: self.delivery.id.clone(), bundle: self.delivery.bundle.clone() }
@@ -206,14 +202,28 @@ impl Records {
         disk::remove(&self.path(record))
     }
 
-    /// Every record; what is none, or was not finished, is removed.
+    /// Every record. What is none, or was not finished, is removed; one that cannot be read now stays, and so does what another
+    /// version of this program may have written for a container that runs.
     pub(super) fn read_all(&self) -> Vec<Record> {
-        let Ok(entries) = fs::read_dir(&self.0) else { return Vec::new() };
         let mut records = Vec::new();
-        for path in entries.filter_map(|entry| Some(entry.ok()?.path())) {
-            match disk::read(&path) {
-                Ok(record) if path == self.path(&record) => records.push(record),
-                _ => drop(fs::remove_file(&path)),
+        let entries = fs::read_dir(&self.0).inspect_err(|error| {
+            tracing::error!(%error, "cannot read {}: no container is taken over", self.0.display());
+        });
+        for path in entries.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
+            let stays = match disk::read::<Record>(&path) {
+                Ok(Some(record)) if path == self.path(&record) => {
+                    records.push(record);
+                    continue;
+                }
+                Ok(_) if !names_a_process(&path) => None,
+                Ok(_) => Some("it is no record that this version knows".to_owned()),
+                Err(error) => Some(error.to_string()),
+            };
+            match stays {
+                None => drop(fs::remove_file(&path)),
+                Some(cause) => {
+                    tracing::error!("cannot take a container over from {}: {cause}; restart it", path.display());
+                }
             }
         }
         records
@@ -224,6 +234,16 @@ impl Records {
     }
 }
 
+/// Whether the process that a record of this name is about has not ended.
+fn names_a_process(path: &Path) -> bool {
+    let named = || {
+        let (pid, started) = path.file_name()?.to_str()?.strip_suffix(".json")?.split_once('-')?;
+        let process = Process::open(pid.parse().ok()?).ok()?;
+        Some(process.start_time().ok()? == started.parse::<u64>().ok()? && process.is_alive().unwrap_or(true))
+    };
+    named().unwrap_or_default()
+}
+
 /// Makes `path` a directory that only the agent may use; one that is there keeps its mode, which the run directory's
 /// owner set.
 pub(super) fn make_private_dir(path: &Path) -> Result<(), DeliveryError> {
@@ -232,5 +252,34 @@ pub(super) fn make_private_dir(path: &Path) -> Result<(), DeliveryError> {
             Err(DeliveryError::Record { path: path.to_owned(), cause })
         }
         _ => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_be_read_now_is_not_thrown_away() {
+        let run = tempfile::tempdir().unwrap();
+        let records = Records::open(run.path()).unwrap();
+        let own = Process::open(i32::try_from(std::process::id()).unwrap()).unwrap();
+        let (pid, started) = (own.pid(), own.start_time().unwrap());
+        let directory = run.path().join(DIRECTORY);
+        let [of_ours, of_another, of_nobody, unfinished, unreadable] = [
+            format!("{pid}-{started}.json"),
+            format!("{pid}-{}.json", started + 1),
+            "none.json".to_owned(),
+            format!("{pid}-{started}.new"),
+            "1-2.json".to_owned(),
+        ]
+        .map(|name| directory.join(name));
+        for path in [&of_ours, &of_another, &of_nobody, &unfinished] {
+            fs::write(path, r#"{"of":"a later version"}"#).unwrap();
+        }
+        fs::create_dir(&unreadable).unwrap();
+        assert!(records.read_all().is_empty());
+        assert!(of_ours.exists() && unreadable.exists());
+        assert!(![of_another, of_nobody, unfinished].iter().any(|path| path.exists()));
     }
 }

@@ -35,6 +35,8 @@ struct Queue {
     waiting: VecDeque<Waiting>,
     /// What they have, together.
     bytes: u64,
+    /// Whether one is being scrubbed that waited here.
+    at_work: bool,
 }
 
 #[derive(Debug)]
@@ -100,6 +102,19 @@ impl Superseded {
         let its = self.shared.lock().take_of((pid, started));
         its.into_iter().for_each(scrub);
     }
+
+    /// Waits until all that wait have had their time, but not longer than `patience`; what is left then goes before its
+    /// time: an agent that ends leaves no old version to be read.
+    pub(super) fn finish(&self, patience: Duration) {
+        let is_busy = |queue: &mut Queue| queue.at_work || !queue.waiting.is_empty();
+        let waited = self.shared.changed.wait_timeout_while(self.shared.lock(), patience.min(GRACE), is_busy);
+        let mut queue = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let left = std::mem::take(&mut queue.waiting);
+        queue.bytes = 0;
+        drop(queue);
+        left.into_iter().for_each(scrub);
+        drop(self.shared.changed.wait_while(self.shared.lock(), |queue| queue.at_work));
+    }
 }
 
 impl Shared {
@@ -112,7 +127,10 @@ impl Shared {
             let mut queue = self.lock();
             let now = Instant::now();
             let due = match queue.waiting.front() {
-                Some(first) if first.due <= now => queue.pop(),
+                Some(first) if first.due <= now => {
+                    queue.at_work = true;
+                    queue.pop()
+                }
                 Some(first) => {
                     let patience = first.due - now;
                     drop(self.changed.wait_timeout(queue, patience));
@@ -126,6 +144,8 @@ impl Shared {
             drop(queue);
             reach(Point::SupersededDue);
             due.into_iter().for_each(scrub);
+            self.lock().at_work = false;
+            self.changed.notify_all();
         }
     }
 }

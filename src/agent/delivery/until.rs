@@ -30,6 +30,10 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How often Docker is asked whether a container is healthy that has a secret until then.
 const HEALTH_PERIOD: Duration = Duration::from_secs(2);
 
+/// How many old versions of files are known in one container by which a secret leaves when they are read: each has been
+/// replaced by a new value, and is emptied some seconds after that.
+const MAX_OLD: usize = 256;
+
 /// What is waited for.
 pub(super) struct Leaving {
     timer: Timer,
@@ -119,24 +123,33 @@ impl Deliveries {
         // Of its own: a daemon that does not answer keeps no other secret where it should have left.
         let deliveries: Weak<Self> = Arc::downgrade(self);
         let ask = move || {
+            let mut complaint = None;
             while let Some(deliveries) = deliveries.upgrade() {
-                deliveries.end_where_docker_says_healthy();
+                let found = deliveries.end_where_docker_says_healthy();
+                // A daemon may be away for long: that is said once.
+                if let Some(error) = found.as_ref().filter(|_| found != complaint) {
+                    tracing::warn!("nobody knows which containers are healthy: {error}");
+                }
+                complaint = found;
                 std::thread::sleep(HEALTH_PERIOD);
             }
         };
         Builder::new().name("health".to_owned()).spawn(ask).map(drop).map_err(DeliveryError::Init)
     }
 
-    /// Takes the secrets from root's containers that are to have them until they are healthy, where Docker says that they are.
-    fn end_where_docker_says_healthy(&self) {
+    /// Takes the secrets from root's containers that are to have them until they are healthy, where Docker says that they are;
+    /// why it does not say so of one of them.
+    fn end_where_docker_says_healthy(&self) -> Option<String> {
         let waits = |held: &Delivered| held.until == Some(Until::Healthy);
+        let mut complaint = None;
         for key in self.keys_where(|delivery| delivery.uid == 0 && delivery.secrets.iter().any(waits)) {
             match self.docker.is_healthy(&key.id, &key.bundle) {
                 Ok(true) => drop(self.end(&key, &waits)),
                 Ok(false) => {}
-                Err(error) => tracing::warn!(container = %key.id, "nobody knows whether it is healthy: {error}"),
+                Err(error) => complaint = complaint.or(Some(error.to_string())),
             }
         }
+        complaint
     }
 
     /// Takes the secrets from containers that are to have them until they are healthy.
@@ -176,6 +189,7 @@ impl Deliveries {
     /// Watches the files of `container` that leave when they are read.
     pub(super) fn watch_reads(&self, key: &Key, container: &mut Container) -> Result<(), DeliveryError> {
         self.forget_old_files(container);
+        let mut current = Vec::new();
         for (held, file) in container.delivery.secrets.iter().zip(&container.files) {
             if held.until != Some(Until::Read) {
                 continue;
@@ -191,9 +205,16 @@ impl Deliveries {
             reads.watch(&file).map_err(DeliveryError::ReadsUnseen)?;
             self.leaving.watched().insert(device, key.clone());
             let watched = (device, number, held.target.clone());
+            current.push((device, number));
             if !container.watched.contains(&watched) {
                 container.watched.push(watched);
             }
+        }
+        let is_old = |it: &(u64, u64, Target)| !current.contains(&(it.0, it.1));
+        while container.watched.iter().filter(|it| is_old(it)).count() > MAX_OLD
+            && let Some(oldest) = container.watched.iter().position(is_old)
+        {
+            container.watched.remove(oldest);
         }
         Ok(())
     }
@@ -235,7 +256,7 @@ impl Deliveries {
         let Some(key) = self.leaving.watched().get(&device).cloned() else { return true };
         let target = match self.settled(&key).get(&key) {
             Some(Held::Holding(container)) => container.watched_as(device, number),
-            Some(Held::UnderWay | Held::Changing(..)) => return false,
+            Some(Held::UnderWay(_) | Held::Changing(..)) => return false,
             Some(Held::Ended { .. }) | None => return true,
         };
         let Some(target) = target else { return true };
@@ -260,19 +281,19 @@ impl Deliveries {
     /// Takes those secrets of the container that `has_ended` holds for away from it. None where something else is at work on
     /// it for longer than usual: one container does not keep the others waiting.
     fn end(&self, key: &Key, has_ended: &dyn Fn(&Delivered) -> bool) -> Option<Vec<Outcome>> {
-        if let Some(Held::UnderWay | Held::Changing(..)) = self.settled(key).get(key) {
+        if let Some(Held::UnderWay(_) | Held::Changing(..)) = self.settled(key).get(key) {
             return None;
         }
         let Some((mut container, place)) = self.take_to_change(key) else { return Some(Vec::new()) };
         if container.hidden.is_some() {
             // Its mounts come back when its checkpoint is over.
-            drop(place.fill(*container));
+            place.fill(*container);
             return None;
         }
         let outcomes = self.end_in(&mut container, has_ended);
         let (pid, started) = (container.process.pid(), container.started);
-        let record = place.fill(*container);
-        self.note(key, &record);
+        self.note(&container);
+        place.fill(*container);
         self.reap_if_ended(key, pid, started);
         outcomes.iter().for_each(|outcome| self.tell(key, outcome));
         Some(outcomes)

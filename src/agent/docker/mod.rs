@@ -176,21 +176,22 @@ impl Docker {
     /// for each daemon that does not answer.
     ///
     /// # Errors
-    /// See [`DockerError`]: nobody knows then.
+    /// See [`DockerError`]: nobody knows then, as no daemon says so and one of them is silent.
     pub fn is_healthy(&self, container: &ContainerId, bundle: &Path) -> Result<bool, DockerError> {
         if !is_dockers(container, bundle) {
             return Ok(false);
         }
         // {"health":["healthy"],"id":["…"]}; the id is nothing but hexadecimal digits.
         let filters = format!("%7B%22health%22%3A%5B%22healthy%22%5D%2C%22id%22%3A%5B%22{container}%22%5D%7D");
+        let mut silent = None;
         for socket in &self.sockets {
-            let daemon = Conversation::begin(socket);
-            let listed: Option<Vec<Found>> = daemon.get(&format!("/containers/json?filters={filters}"))?;
-            if listed.into_iter().flatten().any(|found| found.id == container.as_str()) {
-                return Ok(true);
+            match Conversation::begin(socket).get::<Vec<Found>>(&format!("/containers/json?filters={filters}")) {
+                Ok(listed) if listed.iter().flatten().any(|found| found.id == container.as_str()) => return Ok(true),
+                Ok(_) => {}
+                Err(error) => silent = silent.or(Some(error)),
             }
         }
-        Ok(false)
+        silent.map_or(Ok(false), Err)
     }
 }
 
@@ -273,6 +274,30 @@ mod tests {
         assert_eq!(none.claim(&id("web"), Path::new("/b/web")).unwrap(), None);
         let error = none.claim(&id(&own), &bundle).unwrap_err().to_string();
         assert!(error.starts_with("cannot ask Docker at /nonexistent/docker.sock"), "{error}");
+    }
+
+    #[test]
+    fn a_daemon_that_is_away_does_not_keep_another_from_saying_who_is_healthy() {
+        let own = "a".repeat(64);
+        let bundle = PathBuf::from("/run/moby").join(&own);
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("docker.sock");
+        let daemon = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let answer = |ids: &str| {
+            let (mut asked, text) = (daemon.accept().unwrap().0, format!("HTTP/1.0 200 OK\r\n\r\n[{ids}]"));
+            std::io::Read::read(&mut asked, &mut [0; 512]).unwrap();
+            std::io::Write::write_all(&mut asked, text.as_bytes()).unwrap();
+        };
+        let docker = Docker::new(vec![directory.path().join("away.sock"), path.clone()]);
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                answer(&format!(r#"{{"Id":"{own}"}}"#));
+                answer("");
+            });
+            assert!(docker.is_healthy(&id(&own), &bundle).unwrap());
+            let unknown = docker.is_healthy(&id(&own), &bundle).unwrap_err().to_string();
+            assert!(unknown.contains("away.sock"), "{unknown}");
+        });
     }
 
     #[test]

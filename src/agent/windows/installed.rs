@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::io::Write;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use windows_service::service::{
@@ -12,7 +13,8 @@ use windows_service::service_manager::{ServiceManager, ServiceManagerAccess};
 
 use super::options::{Options, ServiceCommand};
 use super::service::{ENDING, NAME, ServiceError};
-use crate::sys::windows::event_log;
+use crate::sys::windows::file::changeable;
+use crate::sys::windows::{event_log, lifetime};
 
 const DISPLAY_NAME: &str = "runsecrets agent";
 const DESCRIPTION: &str = "Keeps secrets sealed and delivers them to the containers that they are granted to.";
@@ -36,6 +38,8 @@ const EXISTS: i32 = 1073;
 const RUNNING: i32 = 1056;
 /// ERROR_SERVICE_NOT_ACTIVE.
 const NOT_ACTIVE: i32 = 1062;
+/// ERROR_SERVICE_CANNOT_ACCEPT_CTRL: it is on its way to another state.
+const NOT_NOW: i32 = 1061;
 
 /// Does what `command` says.
 ///
@@ -55,13 +59,15 @@ pub fn administer(command: ServiceCommand, options: &Options) -> Result<(), Serv
 fn install(options: &Options) -> Result<(), ServiceError> {
     let access = ServiceManagerAccess::CONNECT | ServiceManagerAccess::CREATE_SERVICE;
     let manager = manager(access)?;
+    let program = std::env::current_exe().map_err(ServiceError::Program)?;
+    guarded(&program)?;
     let info = ServiceInfo {
         name: NAME.into(),
         display_name: DISPLAY_NAME.into(),
         service_type: ServiceType::OWN_PROCESS,
         start_type: ServiceStartType::AutoStart,
         error_control: ServiceErrorControl::Normal,
-        executable_path: std::env::current_exe().map_err(ServiceError::Program)?,
+        executable_path: program,
         launch_arguments: arguments(options),
         dependencies: Vec::new(),
         account_name: None, // LocalSystem
@@ -77,6 +83,16 @@ fn install(options: &Options) -> Result<(), ServiceError> {
         let _ = service.delete();
     }
     complete.map(|()| say("installed; it starts with Windows. Start it now: runsecrets-agent service start"))
+}
+
+/// Refuses a program that others could change, or put a library beside: SYSTEM is to run it.
+fn guarded(program: &Path) -> Result<(), ServiceError> {
+    for path in [Some(program), program.parent()].into_iter().flatten() {
+        if let Some(found) = changeable(path).map_err(ServiceError::Program)? {
+            return Err(ServiceError::Exposed { path: path.to_owned(), found });
+        }
+    }
+    Ok(())
 }
 
 /// What a service has beside what it is made with.
@@ -159,13 +175,28 @@ fn uninstall() -> Result<(), ServiceError> {
     Ok(())
 }
 
-/// Stops the service and waits for its end.
+/// Stops the service and waits for its end, and for that of its process: until then its program cannot be replaced.
 fn end(service: &Service) -> Result<(), ServiceError> {
-    match service.stop() {
-        Err(error) if is(&error, NOT_ACTIVE) => return Ok(()),
-        stopped => stopped.map_err(refused("stop the service"))?,
-    };
-    reach(service, ServiceState::Stopped, "stopped")
+    let deadline = Instant::now() + PATIENCE;
+    let status = service.query_status().map_err(refused("ask for the service's state"))?;
+    let process = status.process_id.and_then(|pid| Some((pid, lifetime::started(pid).ok()?)));
+    loop {
+        match service.stop() {
+            Err(error) if is(&error, NOT_ACTIVE) => break,
+            // It starts, or stops already.
+            Err(error) if is(&error, NOT_NOW) && Instant::now() < deadline => std::thread::sleep(GLANCE),
+            stopped => {
+                stopped.map_err(refused("stop the service"))?;
+                reach(service, ServiceState::Stopped, "stopped")?;
+                break;
+            }
+        }
+    }
+    let runs = |(pid, started)| lifetime::started(pid).is_ok_and(|found| found == started);
+    while process.is_some_and(runs) && Instant::now() < deadline {
+        std::thread::sleep(GLANCE);
+    }
+    Ok(())
 }
 
 /// Waits for the service to be in a state; one that stops before it runs has failed.

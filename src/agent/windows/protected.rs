@@ -7,7 +7,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::agent::fault::PathFault;
-use crate::sys::windows::file::{MAKE_PRIVATE, exposure, exposure_of_file, is_link, link_count, make_private_dir};
+use crate::sys::windows::file::{
+    MAKE_PRIVATE, exposure, exposure_of_file, exposure_of_open, hold, is_link, link_count, make_private_dir,
+};
 
 /// What is not as it must be, and where.
 #[derive(Debug)]
@@ -102,12 +104,21 @@ pub fn file(path: &Path) -> Result<Option<File>, ProtectionError> {
     }
 }
 
-/// Refuses a configuration that someone else than SYSTEM or an administrator could have written.
+/// Holds the configuration `path` as it is until the file that is returned is closed, and refuses one that someone else than
+/// SYSTEM or an administrator could have written; `None` when it is not there.
 ///
 /// # Errors
 /// See [`ProtectionError`].
-pub fn check_writers(path: &Path) -> Result<(), ProtectionError> {
-    private(path, exposure_of_file)
+pub fn configuration(path: &Path) -> Result<Option<File>, ProtectionError> {
+    let Some(file) = hold(path).map_err(PathFault::on("open", path))? else { return Ok(None) };
+    let found = file.metadata().map_err(PathFault::on("look at", path))?;
+    if !found.is_file() || is_link(&found) {
+        return Err(ProtectionError::Kind { path: path.to_owned(), expected: "a regular file" });
+    }
+    match exposure_of_open(&file).map_err(PathFault::on("read the access list of", path))? {
+        None => Ok(Some(file)),
+        Some(found) => Err(ProtectionError::Wider { path: path.to_owned(), found }),
+    }
 }
 
 fn private(path: &Path, judge: fn(&Path) -> io::Result<Option<String>>) -> Result<(), ProtectionError> {

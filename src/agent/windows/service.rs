@@ -5,6 +5,7 @@
 
 use std::fmt;
 use std::io;
+use std::path::PathBuf;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use windows_service::service::{
 use windows_service::service_control_handler::{self, ServiceControlHandlerResult, ServiceStatusHandle};
 
 use super::event_log::EventLog;
+use super::exit;
 use super::log::Log;
 use super::options::Options;
 use super::start;
@@ -55,8 +57,15 @@ pub enum ServiceError {
     },
     /// The Event Log.
     Events(io::Error),
-    /// Where this program is.
+    /// Where this program is, and who may change it.
     Program(io::Error),
+    /// Others may change this program, or what is beside it.
+    Exposed {
+        /// The program or its directory.
+        path: PathBuf,
+        /// Who, and its access list.
+        found: String,
+    },
 }
 
 impl fmt::Display for ServiceError {
@@ -75,7 +84,13 @@ impl fmt::Display for ServiceError {
                 write!(f, "the service is not {wanted} but {found}; the Event Log (source {NAME}) says why")
             }
             Self::Events(cause) => write!(f, "cannot register the source of events: {cause}"),
-            Self::Program(cause) => write!(f, "cannot say where this program is: {cause}"),
+            Self::Program(cause) => write!(f, "cannot say where this program is, and whose: {cause}"),
+            Self::Exposed { path, found } => write!(
+                f,
+                "others could change what SYSTEM would run: {} ({found}); copy the programs where only administrators may \
+                 write, as install.ps1 does",
+                path.display()
+            ),
         }
     }
 }
@@ -104,7 +119,7 @@ pub fn run(options: &Options) -> Result<(), ServiceError> {
 
 /// The service's life, from its start to its stop.
 fn live() {
-    let (Some(options), Ok(events)) = (OPTIONS.get(), EventLog::open(NAME)) else { return };
+    let Some(options) = OPTIONS.get() else { return };
     let (stopper, stop) = watch::channel(false);
     let control = move |control| match control {
         ServiceControl::Stop | ServiceControl::Preshutdown | ServiceControl::Shutdown => {
@@ -114,10 +129,16 @@ fn live() {
         ServiceControl::Interrogate => ServiceControlHandlerResult::NoError,
         _ => ServiceControlHandlerResult::NotImplemented,
     };
-    let state = match service_control_handler::register(NAME, control) {
-        Ok(handle) => State(handle),
-        Err(error) => return events.failed(&format!("cannot hear the service control manager: {}", words(&error))),
+    let opened = match (service_control_handler::register(NAME, control), EventLog::open(NAME)) {
+        (Ok(handle), Ok(events)) => (State(handle), events),
+        (Err(error), Ok(events)) => {
+            return events.failed(&format!("cannot hear the service control manager: {}", words(&error)));
+        }
+        // There is nobody to tell more: but a service that only ended would count as one that starts for ever.
+        (Ok(handle), Err(_)) => return State(handle).tell(ServiceState::Stopped, Duration::ZERO, exit::SYSTEM.into()),
+        (Err(_), Err(_)) => return,
     };
+    let (state, events) = opened;
     state.tell(ServiceState::StartPending, STARTING, 0);
     let log = Log::start_into(events.clone());
     let mut waiting = stop.clone();

@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use tokio::runtime::{Builder, Runtime};
@@ -14,7 +14,6 @@ use super::api::Api;
 use super::api::status::{Facts, Socket};
 use super::autolock::Autolock;
 use super::config::{Config, DEFAULT_FILE};
-use super::configured::configured;
 use super::delivery::Deliveries;
 use super::events::Events;
 use super::hardened::Hardened;
@@ -62,7 +61,7 @@ pub(super) fn serve(
     ready: impl FnOnce(),
     told: impl Future<Output = ()>,
 ) -> Result<(), StartError> {
-    let config = configured(options)?;
+    let config = configuration(options)?;
     log.set_level(config.log.level);
     let memory = hardening::harden()?;
 
@@ -129,6 +128,25 @@ pub(super) fn serve(
     // What a request that was under way has delivered meanwhile.
     deliveries.scrub();
     Ok(())
+}
+
+/// The configuration, with what the command line says above it.
+fn configuration(options: &Options) -> Result<Config, StartError> {
+    let file = options.config.as_deref();
+    // Held while it is read: what was judged is what is read.
+    let held = protected::configuration(file.unwrap_or(Path::new(DEFAULT_FILE)))?;
+    let mut config = match (&held, file) {
+        (None, None) => Config::default(),
+        _ => Config::load(file)?,
+    };
+    if let Some(directory) = &options.state_dir {
+        config.paths.state_dir.clone_from(directory);
+    }
+    if let Some(directory) = &options.run_dir {
+        config.paths.run_dir.clone_from(directory);
+    }
+    config.paths.check()?;
+    Ok(config)
 }
 
 /// What the administrator can ask for later: what was read, made and locked.

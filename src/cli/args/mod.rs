@@ -207,7 +207,7 @@ pub(super) struct PsArguments {
 /// `events`.
 #[derive(Debug, Args)]
 pub(super) struct EventsArguments {
-    /// Filter events: type=, event=, secret=
+    /// Filter events: type=, event=, secret=, service=, container=, label=, scope=
     #[arg(short, long = "filter", value_name = "NAME=VALUE", value_parser = filter)]
     pub(super) filters: Vec<Filter>,
     /// Show all events created since this time (Unix, RFC 3339, or 10m for ten minutes ago)

@@ -32,6 +32,7 @@ pub(in crate::cli) enum SecretCommand {
 
 /// `secret update`.
 #[derive(Debug, Args)]
+#[command(override_usage = "runsecrets secret update [OPTIONS] SECRET FILE|- [SECRET FILE]...")]
 pub(in crate::cli) struct SecretUpdate {
     #[command(flatten)]
     pub(in crate::cli) live: Live,

@@ -94,7 +94,7 @@ pub(in crate::cli) struct ServiceUpdate {
     #[arg(long, value_name = "true|false", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub(in crate::cli) credentials: Option<bool>,
     /// Send the first process of its containers this signal when their secrets change; '' for none
-    #[arg(long, value_name = "SIGNAL")]
+    #[arg(long, value_name = "SIGNAL", value_parser = signal_or_none)]
     pub(in crate::cli) notify: Option<String>,
     /// Have `runsecrets notifier` run a program of /etc/runsecrets/notify.d then: NAME, and words for it; '' for none
     #[arg(long, value_name = "NAME ARG…", value_parser = command_or_none)]
@@ -118,6 +118,13 @@ pub(in crate::cli) struct ServicePs {
     /// Name, id or beginning of the id
     #[arg(value_name = "SERVICE")]
     pub(in crate::cli) service: String,
+}
+
+fn signal_or_none(text: &str) -> Result<String, ModelError> {
+    match text {
+        "" => Ok(String::new()),
+        text => Signal::parse(text).map(|signal| signal.to_string()),
+    }
 }
 
 fn command_or_none(text: &str) -> Result<String, ModelError> {

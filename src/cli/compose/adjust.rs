@@ -32,17 +32,42 @@ impl Claim {
     }
 }
 
-/// Changes `document` so that each of `services` claims itself in the way `claim`, under the runtime `runtime`.
+/// Changes `documents`, which say `whole` together, so that each of `services` claims itself in the way `claim`, under the
+/// runtime `runtime`. It does so in the last one that has it: no other takes that back.
 ///
 /// # Errors
-/// [`ComposeError::Wrong`] where the file says already what would be added.
-pub(super) fn adjust(
-    document: &mut Node,
+/// [`ComposeError::Wrong`] where a file says already what would be added.
+pub(super) fn adjust_all(
+    documents: &mut [&mut Node],
+    whole: &Node,
     services: &[Claimant],
     claim: Claim,
     runtime: Option<&str>,
 ) -> Result<(), ComposeError> {
-    keep_for_builds(document);
+    let built = built(whole);
+    let mut left: Vec<&Claimant> = services.iter().collect();
+    // What one of them says may be in the way of what is added to another.
+    adjust(&mut whole.clone(), &built, &left, claim, runtime)?;
+    for document in documents.iter_mut().rev() {
+        let has = |claimant: &&Claimant| {
+            let service = document.get("services").and_then(|all| all.get(&claimant.key));
+            service.is_some_and(|service| matches!(service.kind, Kind::Mapping(_)))
+        };
+        let (here, elsewhere): (Vec<_>, Vec<_>) = left.into_iter().partition(has);
+        adjust(document, &built, &here, claim, runtime)?;
+        left = elsewhere;
+    }
+    Ok(())
+}
+
+fn adjust(
+    document: &mut Node,
+    built: &[String],
+    services: &[&Claimant],
+    claim: Claim,
+    runtime: Option<&str>,
+) -> Result<(), ComposeError> {
+    keep_for_builds(document, built);
     let Some(Kind::Mapping(all)) = document.get_mut("services").map(|services| &mut services.kind) else {
         return Ok(());
     };
@@ -65,12 +90,16 @@ pub(super) fn adjust(
     Ok(())
 }
 
-/// Leaves of the top-level secrets those that an image's build mounts: that is the builder's own work.
-fn keep_for_builds(document: &mut Node) {
+/// The secrets that an image's build mounts.
+fn built(document: &Node) -> Vec<String> {
     let services = document.get("services").and_then(Node::entries).unwrap_or_default();
     let lists = services.iter().filter_map(|entry| entry.value.get("build")?.get("secrets")?.items());
     let source = |item: &Node| item.text().or_else(|| item.get("source")?.text()).map(str::to_owned);
-    let built: Vec<String> = lists.flatten().filter_map(source).collect();
+    lists.flatten().filter_map(source).collect()
+}
+
+/// Leaves of the top-level secrets those that an image's build mounts: that is the builder's own work.
+fn keep_for_builds(document: &mut Node, built: &[String]) {
     if let Some(Kind::Mapping(secrets)) = document.get_mut("secrets").map(|secrets| &mut secrets.kind) {
         secrets.retain(|entry| built.iter().any(|name| name == entry.name()));
     }
@@ -125,7 +154,9 @@ fn set_runtime(service: &mut Node, runtime: &str, at: &str) -> Result<(), Compos
 
 /// A field of a service; what `empty` makes, where it is missing or nothing.
 fn field<'n>(service: &'n mut Node, name: &str, at: &str, empty: Kind) -> Result<&'n mut Node, ComposeError> {
-    if service.get(name).is_none() {
+    if service.get(name).is_some_and(|found| found.tag.as_deref() == Some("!reset")) {
+        return Err(wrong(at, "is reset here, and so would be what is added; write '!override []' in its place"));
+    } else if service.get(name).is_none() {
         service.push(name, Node::of(empty));
     } else if let Some(found) = service.get_mut(name).filter(|found| found.is_null()) {
         found.kind = empty;

@@ -11,7 +11,8 @@ fn adjusted(text: &str, claim: Claim) -> String {
 fn adjusted_under(text: &str, claim: Claim, runtime: Option<&str>) -> String {
     let mut document = yaml::read(text).unwrap();
     let plan = plan::plan(&document, "shop", &Environment::of(|_| None).ok().unwrap()).unwrap();
-    match adjust(&mut document, &plan.services, claim, runtime) {
+    let whole = document.clone();
+    match adjust_all(&mut [&mut document], &whole, &plan.services, claim, runtime) {
         Ok(()) => yaml::write(&document),
         Err(error) => error.to_string(),
     }

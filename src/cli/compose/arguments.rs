@@ -21,7 +21,8 @@ pub(in crate::cli) enum ComposeCommand {
 pub(in crate::cli) struct Convert {
     #[command(flatten)]
     pub(super) project: Project,
-    /// The file to write, or - for standard output [default: compose.runsecrets.yaml beside the compose file]
+    /// The file to write, or - for standard output [default: compose.runsecrets.yaml beside the compose file]; what is
+    /// made of a second file has a 2 in its name
     #[arg(short, long, value_name = "FILE|-")]
     pub(super) output: Option<PathBuf>,
 }
@@ -39,12 +40,13 @@ pub(in crate::cli) struct Up {
     pub(super) arguments: Vec<OsString>,
 }
 
-/// Which file, which project, and how containers claim their service.
+/// Which files, which project, and how containers claim their service.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Project {
-    /// The compose file [default: compose.yaml, compose.yml, docker-compose.yml or docker-compose.yaml, here or above]
+    /// A compose file; of several, a later one has its say over an earlier one [default: compose.yaml, compose.yml,
+    /// docker-compose.yml or docker-compose.yaml, here or above, and compose.override.yaml or the like beside it]
     #[arg(short, long, value_name = "FILE")]
-    pub(super) file: Option<PathBuf>,
+    pub(super) file: Vec<PathBuf>,
     /// The project's name [default: as docker compose finds it]
     #[arg(short, long, value_name = "NAME")]
     pub(super) project_name: Option<String>,

@@ -11,11 +11,8 @@ use crate::model::{ModelError, escaped};
 pub(in crate::cli) enum ComposeError {
     /// There is no compose file in this directory or above it.
     NoFile,
-    /// A second file would be merged in by Compose.
-    SeveralFiles {
-        /// The second.
-        second: String,
-    },
+    /// Several files, and one standard output.
+    SeveralToShow,
     /// The file is not YAML that can be used.
     Yaml {
         /// The line, from 1.
@@ -114,10 +111,9 @@ impl fmt::Display for ComposeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoFile => f.write_str("no compose file was found here or above; name one with: -f FILE"),
-            Self::SeveralFiles { second } => write!(
-                f,
-                "{second} would be merged in, and one file is read here; merge them with 'docker compose config > all.yaml' and give: -f all.yaml"
-            ),
+            Self::SeveralToShow => {
+                f.write_str("several files are not written to standard output; name the first one with: --output FILE")
+            }
             Self::Yaml { line, what } => write!(f, "line {line}: {what}"),
             Self::EnvFile { line, what } => write!(f, "the env file, line {line}: {what}"),
             Self::Interpolation { what } => f.write_str(what),

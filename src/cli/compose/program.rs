@@ -57,10 +57,10 @@ impl Program {
         command
     }
 
-    /// Becomes the program, which runs `file` as `project`; returns only what kept it from that.
+    /// Becomes the program, which runs `files` as `project`; returns only what kept it from that.
     pub(super) fn up(
         &self,
-        file: &Path,
+        files: &[PathBuf],
         project: &str,
         env_file: Option<&Path>,
         arguments: &[OsString],
@@ -69,7 +69,10 @@ impl Program {
         if let Some(env_file) = env_file {
             command.arg("--env-file").arg(env_file);
         }
-        command.arg("-f").arg(file).args(["-p", project, "up"]).args(arguments);
+        for file in files {
+            command.arg("-f").arg(file);
+        }
+        command.args(["-p", project, "up"]).args(arguments);
         ComposeError::Program { program: self.path.display().to_string(), cause: become_program(command) }
     }
 }

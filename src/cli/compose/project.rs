@@ -1,4 +1,4 @@
-//! Which file and which project it is, as docker compose finds them.
+//! Which files and which project it is, as docker compose finds them.
 
 use std::fs::File;
 use std::io::Read;
@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::arguments;
 use super::environment::Environment;
 use super::error::ComposeError;
+use super::merging::merge;
 use super::yaml::{self, MAX_FILE, Node};
 use crate::cli::error::CliError;
 use crate::sys::here::file::permission_bits;
@@ -16,17 +17,27 @@ const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "
 /// Files that Compose merges in beside one of the usual names.
 const OVERRIDES: [&str; 4] =
     ["compose.override.yaml", "compose.override.yml", "docker-compose.override.yml", "docker-compose.override.yaml"];
+/// What stands between the paths of `COMPOSE_FILE`, unless `COMPOSE_PATH_SEPARATOR` says another.
+const SEPARATOR: &str = if cfg!(windows) { ";" } else { ":" };
 
-/// A compose file and what belongs to it.
-pub(super) struct Project {
-    /// The file.
+/// A compose file.
+pub(super) struct Source {
+    /// Its path.
     pub(super) file: PathBuf,
-    /// Its directory, which relative paths in it begin at.
-    pub(super) directory: PathBuf,
-    /// The file's permission bits.
+    /// Its permission bits.
     pub(super) mode: u32,
     /// What it says.
     pub(super) document: Node,
+}
+
+/// Compose files and what belongs to them.
+pub(super) struct Project {
+    /// The files, at least one; a later one has its say over an earlier one.
+    pub(super) sources: Vec<Source>,
+    /// What they say together, to be read for what is about secrets.
+    pub(super) document: Node,
+    /// The first one's directory, which relative paths in all of them begin at.
+    pub(super) directory: PathBuf,
     /// The variables.
     pub(super) environment: Environment,
     /// The project's name.
@@ -34,52 +45,60 @@ pub(super) struct Project {
 }
 
 impl Project {
-    /// Finds and reads it.
+    /// Finds and reads them.
     ///
     /// # Errors
     /// [`ComposeError`], [`CliError::Read`].
     pub(super) fn open(arguments: &arguments::Project) -> Result<Self, CliError> {
-        let file = file(arguments.file.as_deref())?;
-        let failed = |call| {
-            let from = file.display().to_string();
-            move |cause| CliError::Read { from, call, cause }
-        };
-        let absolute = std::path::absolute(&file).map_err(failed("open"))?;
+        let sources = files(&arguments.file)?.into_iter().map(Source::open).collect::<Result<Vec<_>, _>>()?;
+        let (first, others) = sources.split_first().ok_or(ComposeError::NoFile)?;
+        let mut document = first.document.clone();
+        others.iter().for_each(|other| merge(&mut document, &other.document));
+        let absolute = std::path::absolute(&first.file);
+        let absolute = absolute.map_err(failed(&first.file, "open"))?;
         let directory = absolute.parent().unwrap_or(Path::new("/")).to_owned();
-        let mut opened = File::open(&file).map_err(failed("open"))?;
-        let mode = permission_bits(&opened.metadata().map_err(failed("open"))?);
-        let mut text = String::new();
-        let limit = u64::try_from(MAX_FILE + 1).unwrap_or(u64::MAX);
-        opened.by_ref().take(limit).read_to_string(&mut text).map_err(failed("read"))?;
-        let document = yaml::read(&text)?;
         let env_file = arguments.env_file.clone();
         let environment =
             Environment::load(&env_file.clone().unwrap_or_else(|| directory.join(".env")), env_file.is_some())?;
         let name = name(arguments.project_name.as_deref(), &document, &directory, &environment)?;
-        Ok(Self { file, directory, mode, document, environment, name })
+        Ok(Self { sources, document, directory, environment, name })
     }
 }
 
-/// The file that is meant.
-fn file(asked: Option<&Path>) -> Result<PathBuf, ComposeError> {
-    if let Some(file) = asked {
-        return Ok(file.to_owned());
+impl Source {
+    fn open(file: PathBuf) -> Result<Self, CliError> {
+        let mut opened = File::open(&file).map_err(failed(&file, "open"))?;
+        let mode = permission_bits(&opened.metadata().map_err(failed(&file, "open"))?);
+        let mut text = String::new();
+        let limit = u64::try_from(MAX_FILE + 1).unwrap_or(u64::MAX);
+        opened.by_ref().take(limit).read_to_string(&mut text).map_err(failed(&file, "read"))?;
+        let document = yaml::read(&text)?;
+        Ok(Self { file, mode, document })
+    }
+}
+
+fn failed(file: &Path, call: &'static str) -> impl FnOnce(std::io::Error) -> CliError {
+    let from = file.display().to_string();
+    move |cause| CliError::Read { from, call, cause }
+}
+
+/// The files that are meant.
+fn files(asked: &[PathBuf]) -> Result<Vec<PathBuf>, ComposeError> {
+    if !asked.is_empty() {
+        return Ok(asked.to_owned());
     }
     if let Some(files) = std::env::var("COMPOSE_FILE").ok().filter(|files| !files.is_empty()) {
-        return match files.split_once(':') {
-            Some((_, second)) => Err(ComposeError::SeveralFiles { second: second.to_owned() }),
-            None => Ok(files.into()),
-        };
+        let separator = std::env::var("COMPOSE_PATH_SEPARATOR").ok().filter(|separator| !separator.is_empty());
+        let separator = separator.unwrap_or_else(|| SEPARATOR.to_owned());
+        return Ok(files.split(&separator).map(PathBuf::from).collect());
     }
     let here = std::env::current_dir().map_err(|_| ComposeError::NoFile)?;
     let found = here
         .ancestors()
         .find_map(|directory| NAMES.iter().map(|name| directory.join(name)).find(|path| path.is_file()));
     let found = found.ok_or(ComposeError::NoFile)?;
-    match OVERRIDES.iter().map(|name| found.with_file_name(name)).find(|path| path.exists()) {
-        Some(second) => Err(ComposeError::SeveralFiles { second: second.display().to_string() }),
-        None => Ok(found),
-    }
+    let beside = OVERRIDES.iter().map(|name| found.with_file_name(name)).find(|path| path.exists());
+    Ok([Some(found), beside].into_iter().flatten().collect())
 }
 
 /// The project's name: what was asked for, `COMPOSE_PROJECT_NAME`, the file's `name:`, the directory's name.

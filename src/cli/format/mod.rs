@@ -10,4 +10,4 @@ pub(crate) use inspect::{inspected, pretty};
 pub(crate) use listing::{Columns, listed};
 pub(crate) use natural::compare as natural_order;
 pub(crate) use table::aligned;
-pub(crate) use time::{ago, as_unix, now, rfc3339};
+pub(crate) use time::{ago, as_unix, is_later, now, rfc3339};

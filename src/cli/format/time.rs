@@ -20,6 +20,12 @@ pub(crate) fn ago(then: &str, now: i128) -> String {
     }
 }
 
+/// Whether the RFC 3339 time `one` is later than `other`; not where one of them is no time.
+pub(crate) fn is_later(one: &str, other: &str) -> bool {
+    let [one, other] = [one, other].map(|text| OffsetDateTime::parse(text, &Rfc3339));
+    one.is_ok_and(|one| other.is_ok_and(|other| one > other))
+}
+
 /// Nanoseconds since 1970 as Docker's events show a time: nine digits of fraction, `Z`.
 pub(crate) fn rfc3339(nanoseconds: i64) -> String {
     match OffsetDateTime::from_unix_timestamp_nanos(i128::from(nanoseconds)) {

@@ -9,6 +9,7 @@ use tokio::net::windows::named_pipe::{ClientOptions, NamedPipeClient};
 
 use super::error::CliError;
 use crate::model::PIPE;
+use crate::sys::windows::pipe_client::{IMPOSTOR, server_is_trusted};
 
 /// The environment variable that names another agent.
 const HOST_VARIABLE: &str = "RUNSECRETS_HOST";
@@ -46,16 +47,21 @@ fn pipe(host: &str) -> Option<PathBuf> {
     (!own.is_empty() && !own.contains('\\')).then(|| PathBuf::from(&name))
 }
 
-/// Connects, and shows the agent who asks and no more: it cannot act as this user.
+/// Connects, and shows the agent who asks and no more: it cannot act as this user. Nothing is sent to a pipe that is not
+/// SYSTEM's, the administrators' or this user's: while no agent runs, anybody may make one of this name.
 ///
 /// # Errors
-/// Those of CreateFileW.
+/// Those of CreateFileW; somebody else's pipe.
 pub(super) async fn connect(pipe: &Path) -> io::Result<Stream> {
-    loop {
+    let stream = loop {
         match ClientOptions::new().open(pipe) {
             Err(error) if error.raw_os_error() == Some(BUSY) => tokio::time::sleep(PAUSE).await,
-            opened => return opened,
+            opened => break opened?,
         }
+    };
+    match server_is_trusted(&stream)? {
+        true => Ok(stream),
+        false => Err(io::Error::other(IMPOSTOR)),
     }
 }
 
@@ -73,6 +79,25 @@ mod tests {
         assert_eq!(pipe("npipe:////./pipe/runsecrets"), Some(PathBuf::from(PIPE)));
         for host in ["npipe:////other/pipe/x", "npipe:////./pipe/", "npipe:////./pipe/a/b", "unix:///x", "tcp://x"] {
             assert_eq!(pipe(host), None, "{host}");
+        }
+    }
+
+    /// The name is free while no agent runs: whoever takes it is told nothing.
+    #[cfg(feature = "agent")]
+    #[test]
+    fn a_pipe_of_somebody_elses_is_told_nothing() {
+        use crate::sys::windows::pipe::listen;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        for (number, (list, trusted)) in
+            [(crate::sys::sddl::PRIVATE_PIPE, true), ("O:BUD:P(A;;GA;;;WD)", false)].into_iter().enumerate()
+        {
+            let name = format!(r"\\.\pipe\runsecrets-reach-{}-{number}", std::process::id());
+            let connected = runtime.block_on(async {
+                // Windows lets nobody make a pipe that is somebody else's: nothing is there to connect to then.
+                let _server = listen(&name, list, true);
+                connect(Path::new(&name)).await
+            });
+            assert_eq!(connected.is_ok(), trusted, "{list}: {connected:?}");
         }
     }
 }

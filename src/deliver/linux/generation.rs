@@ -99,15 +99,22 @@ impl Running<'_> {
         reach(Point::FlipMade);
         let old = self.put_in_place(&top, &base)?;
         let mut size = 0;
-        for (_, file, _) in news {
-            let Some(below) = below(file) else { continue };
-            let (plain, name) = make_parents(&base, below, owner).map_err(&make)?;
+        let mut renew = |file: &PlannedFile| -> io::Result<()> {
+            let Some(below) = below(file) else { return Ok(()) };
+            let (plain, name) = make_parents(&base, below, owner)?;
             size += plain.entry(&name).and_then(|entry| entry.kind()).map_or(0, |(_, size)| size);
-            let (current, _) = make_parents(&base, &format!("{CURRENT}/{below}"), owner).map_err(&make)?;
-            current.link(&name, &top, FRESH).and_then(|()| top.rename(FRESH, &plain, &name)).map_err(&make)?;
+            let (current, _) = make_parents(&base, &format!("{CURRENT}/{below}"), owner)?;
+            current.link(&name, &top, FRESH).and_then(|()| top.rename(FRESH, &plain, &name))?;
             reach(Point::FlipLinked);
+            Ok(())
+        };
+        let renewed = news.iter().try_for_each(|(_, file, _)| renew(file)).map_err(&make);
+        let old = old.map(|name| OldGeneration { top, name, size });
+        if let (Err(_), Some(old)) = (&renewed, &old) {
+            // Nobody waits for it: it would stay to the container's end.
+            let _ = discard(&old.top, &old.name);
         }
-        Ok(old.map(|name| OldGeneration { top, name, size }))
+        renewed.map(|()| old)
     }
 
     /// The next generation becomes the current one; the name of the one before.

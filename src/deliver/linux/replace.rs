@@ -14,10 +14,10 @@ use crate::sys::linux::file_system::grow;
 use crate::sys::linux::mount::{attach, attach_beneath, detach};
 use crate::sys::linux::path::{Dir, set_owner_and_mode};
 
-use super::adopt::{FileSystem, is_on_one_of};
+use super::adopt::FileSystem;
 use super::attach::walk;
 use super::plan::{FILES, PlannedFile};
-use super::running::{Running, failed, step_failed};
+use super::running::{Running, failed, ours, step_failed};
 use super::writable::{OldFile, Place, open_alone};
 
 /// The name of a file in the making.
@@ -97,10 +97,7 @@ impl Running<'_> {
         let devices: &[FileSystem] = self.devices;
         let swapped = self.inside(|root| {
             let attach_failed = |cause| DeliverError::Attach { path: target.to_owned(), cause };
-            let place = walk(root, target)?;
-            if !is_on_one_of(devices, &place).map_err(attach_failed)? {
-                return Err(DeliverError::Covered { path: target.to_owned() });
-            }
+            let place = ours(root, target, devices)?;
             if attach_beneath(mount, &place).is_err() {
                 return attach(mount, &place).map_err(attach_failed);
             }

@@ -213,10 +213,7 @@ impl Running<'_> {
         let entered = self.inside(|rootfs| {
             let attach_failed = |cause| DeliverError::Attach { path: target.to_owned(), cause };
             if !is_gone {
-                let place = walk(rootfs, target)?;
-                if !is_on_one_of(devices, &place).map_err(attach_failed)? {
-                    return Err(DeliverError::Covered { path: target.to_owned() });
-                }
+                ours(rootfs, target, devices)?;
                 let (parent, name) = target.rsplit_once('/').unwrap_or(("", target));
                 detach(walk(rootfs, parent)?, name).map_err(attach_failed)?;
             }
@@ -248,6 +245,24 @@ impl Running<'_> {
             return Err(DeliverError::NextStart);
         }
         inside(self.process, work).map_err(|cause| DeliverError::Gone { pid: self.process.pid(), cause })
+    }
+}
+
+/// The place `target` of a container that runs, if what it shows there is on one of `file_systems`.
+///
+/// # Errors
+/// [`DeliverError::Covered`], also where nothing of that name is to be seen any more.
+pub(super) fn ours(rootfs: &Dir, target: &str, file_systems: &[FileSystem]) -> Result<Dir, DeliverError> {
+    let covered = || DeliverError::Covered { path: target.to_owned() };
+    let place = walk(rootfs, target).map_err(|error| match error {
+        DeliverError::SymbolicLink { .. } | DeliverError::WrongKind { .. } => covered(),
+        DeliverError::MountPoint { cause, .. } if cause.kind() == io::ErrorKind::NotFound => covered(),
+        other => other,
+    })?;
+    let is_ours = is_on_one_of(file_systems, &place);
+    match is_ours.map_err(|cause| DeliverError::Attach { path: target.to_owned(), cause })? {
+        true => Ok(place),
+        false => Err(covered()),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::fs::File;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::model::ContainerId;
 use crate::secret::SecretBytes;
@@ -16,6 +17,13 @@ use super::seams::{Acl, Seams};
 
 /// The directory of values in a container's directory; the container sees it read-only.
 const VALUES: &str = "secrets";
+/// Old values that could not be overwritten yet, in the container's directory: `past-0` and so on.
+const PAST: &str = "past-";
+/// ERROR_ACCESS_DENIED and ERROR_SHARING_VIOLATION: what is said of a file that somebody has open.
+const IN_USE: [i32; 2] = [5, 32];
+/// How often, and with which pauses, a file is replaced that somebody has open.
+const TRIES: u32 = 20;
+const BETWEEN_TRIES: Duration = Duration::from_millis(50);
 /// The longest id that names a directory, in characters: room for what stands before and behind it.
 const MAX_ID: usize = 128;
 
@@ -118,37 +126,61 @@ impl Drop for Filled<'_> {
 }
 
 /// Puts a new value in the place of the one in `file`, whose container's place is `place`: a program that opens it finds
-/// either the old one or the new one, and the old one is overwritten.
+/// either the old one or the new one, and the old one is overwritten. The answer is why that could not be done yet, where
+/// somebody has it open: [`forget_past`] does it later.
 ///
 /// # Errors
-/// [`WindowsError`]; the old value stands then, or the new one does and the old one may be left beside it until the end.
+/// [`WindowsError`]; the old value stands then.
 pub fn replace_value(
     acl: &dyn Acl,
     place: &FillPlace,
     file: &[String],
     value: &SecretBytes,
-) -> Result<(), WindowsError> {
+) -> Result<Option<WindowsError>, WindowsError> {
     let file = below(&place.values(), file);
     // Beside the directory that the container sees: no name of a target is taken.
-    let [fresh, old, past] = ["new", "old", "past"].map(|name| place.directory.join(name));
+    let [fresh, old] = ["new", "old"].map(|name| place.directory.join(name));
     let overwrite = |path: &Path| scrub_file(acl, path).map_err(WindowsError::on("overwrite", path));
     let forget = |path: &Path| match std::fs::remove_file(path) {
         Err(cause) if cause.kind() != ErrorKind::NotFound => Err(WindowsError::on("remove", path)(cause)),
         _ => Ok(()),
     };
     overwrite(&fresh)?;
-    overwrite(&past)?;
     // What a crash left under this name may be the value that stands: only the name goes.
     forget(&old)?;
     write_value(acl, &fresh, value)?;
     std::fs::hard_link(&file, &old).map_err(WindowsError::on("keep the old value of", &file))?;
-    if let Err(cause) = std::fs::rename(&fresh, &file) {
+    if let Err(cause) = rename_when_closed(&fresh, &file) {
         forget(&old)?;
         overwrite(&fresh)?;
         return Err(WindowsError::on("replace", &file)(cause));
     }
-    std::fs::rename(&old, &past).map_err(WindowsError::on("put aside the old value of", &file))?;
-    overwrite(&past)
+    // What has this name is surely no value that stands.
+    let mut past = (0_u32..).map(|number| place.directory.join(format!("{PAST}{number}")));
+    let past = past.find(|path| path.symlink_metadata().is_err()).unwrap_or_else(|| old.clone());
+    let put_aside = std::fs::rename(&old, &past).map_err(WindowsError::on("put aside the old value of", &file));
+    Ok(put_aside.and_then(|()| overwrite(&past)).err())
+}
+
+/// A program that reads a secret has it open for a moment, and most keep its name in place meanwhile: that is waited for.
+fn rename_when_closed(from: &Path, to: &Path) -> std::io::Result<()> {
+    let mut left = TRIES;
+    loop {
+        left -= 1;
+        match std::fs::rename(from, to) {
+            Err(cause) if left > 0 && cause.raw_os_error().is_some_and(|code| IN_USE.contains(&code)) => {
+                std::thread::sleep(BETWEEN_TRIES);
+            }
+            renamed => return renamed,
+        }
+    }
+}
+
+/// Overwrites and removes old values that somebody had open when they were replaced; whether none is left.
+pub fn forget_past(acl: &dyn Acl, place: &FillPlace) -> bool {
+    let entries = std::fs::read_dir(&place.directory).into_iter().flatten().flatten();
+    let past = entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PAST));
+    past.map(|entry| scrub_file(acl, &entry.path())).fold(true, |all, scrubbed| all && scrubbed.is_ok())
 }
 
 /// Overwrites and removes the value in `file` of the container whose place is `place`.

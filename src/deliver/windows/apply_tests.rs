@@ -80,13 +80,33 @@ fn a_new_value_takes_the_place_of_the_old_one() {
     let filled = Filled::make(&seams, place(top.path()), &planned(&["key"]), |_| Ok::<_, WindowsError>(value("old")));
     let filled = filled.unwrap();
     let (place, file) = (filled.place().clone(), vec!["key".to_owned()]);
-    for left in ["new", "past"] {
+    for left in ["new", "past-0"] {
         std::fs::write(place.directory().join(left), "left by a crash").unwrap();
     }
     std::fs::hard_link(place.values().join("key"), place.directory().join("old")).unwrap();
-    replace_value(&PlainAcl::default(), &place, &file, &value("newer")).unwrap();
+    assert!(replace_value(&PlainAcl::default(), &place, &file, &value("newer")).unwrap().is_none());
     assert_eq!(std::fs::read_to_string(place.values().join("key")).unwrap(), "newer");
+    assert!(forget_past(&PlainAcl::default(), &place), "what a crash left");
     assert_eq!(std::fs::read_dir(place.directory()).unwrap().count(), 1, "nothing is left beside");
     let refused = replace_value(&PlainAcl::default(), &place, &["other".to_owned()], &value("x"));
     assert!(refused.is_err(), "only what is there is replaced");
+}
+
+#[test]
+fn an_old_value_that_somebody_has_open_is_overwritten_later() {
+    let top = tempfile::tempdir().unwrap();
+    let seams = seams(&MemoryLinks::default(), &PlainAcl::default());
+    let filled = Filled::make(&seams, place(top.path()), &planned(&["key"]), |_| Ok::<_, WindowsError>(value("first")));
+    let filled = filled.unwrap();
+    let (place, file) = (filled.place().clone(), vec!["key".to_owned()]);
+    for (busy, new) in [("past-0", "second"), ("past-1", "third")] {
+        let acl = PlainAcl { busy: Some(busy), ..PlainAcl::default() };
+        assert!(replace_value(&acl, &place, &file, &value(new)).unwrap().is_some(), "{new}");
+        assert_eq!(std::fs::read_to_string(place.values().join("key")).unwrap(), new, "the new value stands");
+    }
+    assert!(!forget_past(&PlainAcl { busy: Some("past-1"), ..PlainAcl::default() }, &place));
+    assert_eq!(std::fs::read_dir(place.directory()).unwrap().count(), 2, "one of the two is left");
+    assert!(forget_past(&PlainAcl::default(), &place));
+    assert_eq!(std::fs::read_dir(place.directory()).unwrap().count(), 1);
+    assert_eq!(std::fs::read_to_string(place.values().join("key")).unwrap(), "third");
 }

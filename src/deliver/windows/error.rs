@@ -55,6 +55,13 @@ pub enum WindowsError {
         /// The target.
         target: String,
     },
+    /// A target lies in a mount of the container's, or a mount in a target.
+    Hidden {
+        /// The target.
+        target: String,
+        /// Where the mount is.
+        mount: String,
+    },
     /// A part of a target's path in the container's layer is a link or no directory.
     Redirected {
         /// The target.
@@ -135,6 +142,12 @@ impl fmt::Display for WindowsError {
                 f,
                 "the container has something at '{}' already; change the grant's target, or take it out of the image",
                 escaped(target)
+            ),
+            Self::Hidden { target, mount } => write!(
+                f,
+                "the container would not see a secret at '{}', since it has a mount at '{}'; change the grant's target, or the mount",
+                escaped(target),
+                escaped(mount)
             ),
             Self::Redirected { target, part } => write!(
                 f,

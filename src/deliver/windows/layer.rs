@@ -3,7 +3,7 @@
 
 use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -11,6 +11,7 @@ use super::apply::below;
 use super::error::WindowsError;
 use super::plan::PlannedLink;
 use super::seams::{Found, Links};
+use super::target::{INTERNAL_DIR, is_within};
 
 /// The root of a container's disk, as the host reaches it: a volume path, by config.json's `root.path`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,6 +29,20 @@ pub struct LayerRecord {
     pub directories: Vec<Vec<String>>,
 }
 
+/// Refuses a target that the container would not see: a mount of its own lies there, above it, or where it is to be.
+///
+/// # Errors
+/// [`WindowsError::Hidden`].
+pub fn check_mounts(links: &[PlannedLink], mounts: &[String]) -> Result<(), WindowsError> {
+    for link in links {
+        let target = link.target();
+        if let Some(mount) = mounts.iter().find(|mount| is_within(&target, mount) || is_within(mount, &target)) {
+            return Err(WindowsError::Hidden { target, mount: mount.clone() });
+        }
+    }
+    Ok(())
+}
+
 /// Links in a layer: removed again when dropped, unless kept.
 #[must_use]
 pub struct MadeLinks<'s> {
@@ -43,7 +58,7 @@ impl Layer {
     /// [`WindowsError::File`] for a path that is not absolute: the agent has no directory to take it from.
     pub fn at(root: PathBuf) -> Result<Self, WindowsError> {
         match root.is_absolute() {
-            true => Ok(Self { root }),
+            true => Ok(Self { root: rooted(root) }),
             false => {
                 let cause =
                     io::Error::new(io::ErrorKind::InvalidInput, "root.path in config.json must be a volume path");
@@ -59,8 +74,8 @@ impl Layer {
     pub fn check(&self, links: &dyn Links, planned: &[PlannedLink]) -> Result<(), WindowsError> {
         for link in planned {
             let walk = self.walk(links, link)?;
-            if walk.missing.is_none() && self.found(links, link)? != Found::Nothing {
-                return Err(WindowsError::TargetExists { target: link.target() });
+            if walk.missing.is_none() {
+                self.free_or_left(links, link)?;
             }
         }
         Ok(())
@@ -74,14 +89,15 @@ impl Layer {
         let mut made = MadeLinks { links, layer: self.clone(), made: LayerRecord::default() };
         for link in planned {
             let _held = self.make_parents(links, link, &mut made.made)?;
-            if self.found(links, link)? != Found::Nothing {
-                return Err(WindowsError::TargetExists { target: link.target() });
-            }
+            let (path, left) = (below(&self.root, &link.at), self.free_or_left(links, link)?);
             // On record before it is there: its removal asks whether it is ours.
             made.made.links.push(link.clone());
-            links
-                .make(&below(&self.root, &link.at), &link.to)
-                .map_err(|cause| WindowsError::Link { target: link.target(), cause })?;
+            if left.as_ref() != Some(&link.to) {
+                if let Some(to) = left {
+                    links.remove(&path, &to).map_err(WindowsError::on("remove the link", &path))?;
+                }
+                links.make(&path, &link.to).map_err(|cause| WindowsError::Link { target: link.target(), cause })?;
+            }
             if self.found(links, link)? != Found::Link(link.to.clone()) {
                 return Err(WindowsError::LinkMissing { target: link.target() });
             }
@@ -113,29 +129,36 @@ impl Layer {
         for link in made.links.iter().rev() {
             let removed = self.walk(links, link).and_then(|walk| match walk.missing {
                 Some(_) => Ok(()),
-                None => match self.found(links, link)? {
-                    Found::Link(to) if to == link.to => {
-                        let path = below(&self.root, &link.at);
-                        links.remove(&path).map_err(WindowsError::on("remove the link", &path))
-                    }
-                    // The container's own by now.
-                    _ => Ok(()),
-                },
+                // What is the container's own by now stays.
+                None => {
+                    let path = below(&self.root, &link.at);
+                    links.remove(&path, &link.to).map_err(WindowsError::on("remove the link", &path))
+                }
             });
             failures.extend(removed.err().map(|error| error.to_string()));
         }
         for directory in made.directories.iter().rev() {
-            // One with something in it, or that is another by now, stays.
-            let inside = PlannedLink { at: [directory.as_slice(), &["x".to_owned()]].concat(), to: String::new() };
-            if self.parents_are_plain(links, &inside) {
-                let _ = std::fs::remove_dir(below(&self.root, directory));
+            // One with something in it, or that leads elsewhere by now, stays; those above it are held while it goes.
+            let itself = PlannedLink { at: directory.clone(), to: String::new() };
+            let plain = |path: &Path| matches!(links.hold(path), Ok(Some(_)));
+            let path = below(&self.root, directory);
+            if let Ok(Walk { missing: None, held: _held }) = self.walk(links, &itself)
+                && plain(&path)
+            {
+                let _ = std::fs::remove_dir(path);
             }
         }
         failures
     }
 
-    fn parents_are_plain(&self, links: &dyn Links, link: &PlannedLink) -> bool {
-        self.walk(links, link).is_ok_and(|walk| walk.missing.is_none())
+    /// Whether there is nothing at the target, or a link that an earlier start of this container has left in its layer: where
+    /// that leads. Nothing else leads to where only secrets show.
+    fn free_or_left(&self, links: &dyn Links, link: &PlannedLink) -> Result<Option<String>, WindowsError> {
+        match self.found(links, link)? {
+            Found::Nothing => Ok(None),
+            Found::Link(to) if to.strip_prefix(INTERNAL_DIR).is_some_and(|rest| rest.starts_with('\\')) => Ok(Some(to)),
+            _ => Err(WindowsError::TargetExists { target: link.target() }),
+        }
     }
 
     fn found(&self, links: &dyn Links, link: &PlannedLink) -> Result<Found, WindowsError> {
@@ -179,6 +202,14 @@ impl Layer {
             std::fs::create_dir(&path).map_err(WindowsError::on("make the directory", &path))?;
             made.directories.push(link.at[..depth].to_vec());
         }
+    }
+}
+
+/// `\\?\Volume{…}`, as engines may write it, is the volume and no directory; the directory at its root has a backslash behind.
+fn rooted(root: PathBuf) -> PathBuf {
+    match root.to_str() {
+        Some(text) if text.starts_with(r"\\") && text.ends_with(['}', ':']) => PathBuf::from(format!("{text}\\")),
+        _ => root,
     }
 }
 

@@ -101,3 +101,50 @@ fn a_layer_that_is_gone_has_nothing_to_remove() {
     assert!(layer.check(&MemoryLinks::default(), &pair()).is_err());
     assert!(matches!(Layer::at(PathBuf::from("rootfs")), Err(WindowsError::File { .. })), "relative to what?");
 }
+
+#[test]
+fn a_volume_is_entered_at_its_root() {
+    let volume = r"\\?\Volume{00000000-0000-0000-0000-000000000001}";
+    assert_eq!(rooted(volume.into()), PathBuf::from(format!(r"{volume}\")));
+    assert_eq!(rooted(r"\\?\C:".into()), PathBuf::from(r"\\?\C:\"));
+    for path in [&format!(r"{volume}\"), r"C:\layers\{1}", r"C:\layer", "/layer"] {
+        assert_eq!(rooted(path.into()), PathBuf::from(path));
+    }
+}
+
+#[test]
+fn a_target_that_a_mount_would_hide_is_refused() {
+    let links = pair();
+    for mount in
+        [r"c:/APP", "/app", r"\\?\C:\app", r"C:\app\key", r"C:\app\key\deeper", r"C:\", r"C:\ProgramData\Docker"]
+    {
+        let refused = check_mounts(&links, &[r"C:\data".to_owned(), mount.to_owned()]).unwrap_err();
+        assert!(matches!(&refused, WindowsError::Hidden { mount: found, .. } if found == mount), "{refused}");
+    }
+    let beside = [r"C:\app\keys", r"C:\ap", r"C:\ProgramData\Docker\internal\secrets", "/run"].map(str::to_owned);
+    check_mounts(&links, &beside).unwrap();
+}
+
+#[test]
+fn a_link_that_an_earlier_start_has_left_is_taken_over() {
+    let top = tempfile::tempdir().unwrap();
+    std::fs::create_dir(top.path().join("app")).unwrap();
+    let (links, layer) = (MemoryLinks::default(), Layer::at(top.path().to_owned()).unwrap());
+    let key = top.path().join("app").join("key");
+    for left in [format!("{TO}id2"), format!("{TO}of-a-secret-that-was-removed")] {
+        links.made.lock().unwrap().insert(key.clone(), left);
+        layer.check(&links, &pair()).unwrap();
+        let made = layer.link(&links, &pair()).unwrap().keep();
+        assert_eq!(links.made.lock().unwrap()[&key], format!("{TO}id2"));
+        assert_eq!(layer.unlink(&links, &made), Vec::<String>::new());
+        assert!(links.made.lock().unwrap().is_empty(), "it goes with this start");
+    }
+    for other in
+        [r"C:\Windows\win.ini".to_owned(), TO.trim_end_matches('\\').to_owned(), TO.replace("secrets", "secret")]
+    {
+        links.made.lock().unwrap().insert(key.clone(), other.clone());
+        assert!(matches!(layer.check(&links, &pair()), Err(WindowsError::TargetExists { .. })), "{other}");
+        assert!(matches!(layer.link(&links, &pair()), Err(WindowsError::TargetExists { .. })));
+        assert_eq!(links.made.lock().unwrap().remove(&key), Some(other), "the image's own stays");
+    }
+}

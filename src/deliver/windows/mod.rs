@@ -27,10 +27,10 @@ mod target;
 #[cfg(all(windows, feature = "agent"))]
 mod win32;
 
-pub use apply::{FillPlace, Filled, remove_value, replace_value};
+pub use apply::{FillPlace, Filled, forget_past, remove_value, replace_value};
 pub use bitlocker::{Demand, Protection, ShellReport, VolumeState, Why, WmiReport, admits, judge};
 pub use error::WindowsError;
-pub use layer::{Layer, LayerRecord, MadeLinks};
+pub use layer::{Layer, LayerRecord, MadeLinks, check_mounts};
 pub use names::{NameFault, check_name, folded};
 pub use plan::{Layout, Plan, PlannedFile, PlannedLink, Request, Warning, plan};
 pub use scrub::{Scrubbed, scrub, sweep};

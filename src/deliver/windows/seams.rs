@@ -32,11 +32,12 @@ pub trait Links: Send + Sync {
     /// The system's; that nothing is there is none.
     fn read(&self, at: &Path) -> io::Result<Found>;
 
-    /// Removes the link at `at`, not what it leads to.
+    /// Removes what stands at `at` if it is a link that leads to `to`: that very one, whatever somebody puts in its place or
+    /// in the place of a directory on the way meanwhile. What it leads to stays, and so does anything else.
     ///
     /// # Errors
-    /// The system's.
-    fn remove(&self, at: &Path) -> io::Result<()>;
+    /// The system's; that nothing is there is none.
+    fn remove(&self, at: &Path, to: &str) -> io::Result<()>;
 
     /// Opens a directory so that nobody puts another in its place while the file is open. None: it is a link, a mount point
     /// or no directory.
@@ -54,8 +55,8 @@ pub trait Acl: Send + Sync {
     /// The system's; [`io::ErrorKind::AlreadyExists`] where something is there.
     fn make_directory(&self, path: &Path) -> io::Result<()>;
 
-    /// Makes a new file to write to, which gets the list of its directory as it is made. Nobody else opens it meanwhile, and
-    /// it is not indexed.
+    /// Makes a new file to write to, whose protected access list lets in SYSTEM and Administrators from its first moment, and
+    /// whose content is not indexed.
     ///
     /// # Errors
     /// The system's; [`io::ErrorKind::AlreadyExists`] where something is there.

@@ -140,11 +140,14 @@ pub(super) fn given(target: &Target) -> &str {
     target.below_secrets_dir().unwrap_or(target.as_str())
 }
 
-/// Whether `path`, given with a drive, is `tree` or lies below it, as NTFS has it; both absolute.
+/// Whether `path` is `tree` or lies below it, as NTFS has it; both absolute. What has no drive is on C:, a container's own.
 pub fn is_within(path: &str, tree: &str) -> bool {
     let parts = |text: &str| -> Vec<String> {
         let plain = text.replace('/', "\\");
-        plain.split('\\').filter(|part| !part.is_empty() && *part != ".").map(str::to_owned).collect()
+        let plain = plain.strip_prefix(r"\\?\").unwrap_or(&plain);
+        let drive = (plain.starts_with('\\') && !plain.starts_with(r"\\")).then_some("C:");
+        let names = plain.split('\\').filter(|part| !part.is_empty() && *part != ".");
+        drive.into_iter().chain(names).map(str::to_owned).collect()
     };
     starts_with(&parts(path), &parts(tree))
 }

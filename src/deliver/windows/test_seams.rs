@@ -39,8 +39,12 @@ impl Links for MemoryLinks {
         Ok(if at.symlink_metadata().is_ok() { Found::Other } else { Found::Nothing })
     }
 
-    fn remove(&self, at: &Path) -> io::Result<()> {
-        self.made.lock().unwrap().remove(at).map(drop).ok_or_else(|| io::ErrorKind::NotFound.into())
+    fn remove(&self, at: &Path, to: &str) -> io::Result<()> {
+        let mut made = self.made.lock().unwrap();
+        if made.get(at).is_some_and(|found| found == to) {
+            made.remove(at);
+        }
+        Ok(())
     }
 
     fn hold(&self, directory: &Path) -> io::Result<Option<File>> {

@@ -47,8 +47,8 @@ impl Links for Win32Links {
         })
     }
 
-    fn remove(&self, at: &Path) -> io::Result<()> {
-        links::remove(at)
+    fn remove(&self, at: &Path, to: &str) -> io::Result<()> {
+        links::remove(at, to)
     }
 
     fn hold(&self, directory: &Path) -> io::Result<Option<File>> {

@@ -71,6 +71,7 @@ fn deliver(arguments: &Arguments) -> Result<(), HookError> {
         annotations: if claim.is_none() { stated.clone() } else { BTreeMap::new() },
         claim,
         layer: windows.layer().map(str::to_owned),
+        mounts: windows.mounts_over_layer(),
         pid: state.pid.and_then(|pid| u32::try_from(pid).ok()),
     };
     let (source, at, warnings) = match exchange(arguments, PipeRequest::Deliver(request))? {

@@ -53,6 +53,7 @@ fn prepare(arguments: &Arguments) -> Result<Vec<String>, PrepareError> {
         annotations: if claim.is_none() { bundle.config.annotations.clone() } else { BTreeMap::new() },
         claim,
         layer: bundle.windows.layer().map(str::to_owned),
+        mounts: bundle.windows.mounts_over_layer(),
         pid: None,
     };
     match exchange(arguments, PipeRequest::Deliver(request))? {

@@ -18,6 +18,8 @@ const NS_GET_USERNS: libc::c_ulong = 0xb701;
 const NS_GET_OWNER_UID: libc::c_ulong = 0xb704;
 /// The inode of the first user namespace. Source: include/uapi/linux/nsfs.h, USER_NS_INIT_INO.
 const FIRST_USER_NAMESPACE: u64 = 0xEFFF_FFFD;
+/// What the kernel shows for a user who has no place in the user namespace that is asked from.
+const UNMAPPED: u32 = 65534;
 
 /// Whose a process and its namespaces are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,8 +83,14 @@ impl Namespaces {
 ///
 /// # Errors
 /// /proc is not there.
-pub fn in_first_user_namespace() -> io::Result<bool> {
+fn in_first_user_namespace() -> io::Result<bool> {
     Ok(std::fs::metadata("/proc/self/ns/user")?.ino() == FIRST_USER_NAMESPACE)
+}
+
+/// Whether the owner of a process, shown as `uid`, may be root of the machine: in a user namespace of others the kernel shows
+/// root as nobody, and everybody else who is not of that namespace too.
+pub fn may_be_root(uid: u32) -> bool {
+    uid == 0 || (uid == UNMAPPED && !in_first_user_namespace().unwrap_or(true))
 }
 
 fn owner(user_namespace: &impl AsRawFd) -> io::Result<u32> {

@@ -4,13 +4,12 @@
 //! Source: fanotify(7), FAN_CLOSE_NOWRITE and FAN_MARK_FILESYSTEM (Linux 4.20; CAP_SYS_ADMIN).
 
 use std::collections::BTreeSet;
-use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd};
-use std::os::unix::fs::MetadataExt;
 
 use nix::errno::Errno;
 use nix::sys::fanotify::{EventFFlags, Fanotify, InitFlags, MarkFlags, MaskFlags};
+use nix::sys::stat::fstat;
 
 use super::path::Dir;
 
@@ -71,12 +70,15 @@ impl Reads {
                 Ok(events) => events,
                 Err(Errno::EAGAIN) => return Ok(files),
                 Err(Errno::EINTR) => continue,
+                // What is known by now is not lost by it; the next call may say the same.
+                Err(_) if !files.is_empty() => return Ok(files),
                 Err(error) => return Err(error.into()),
             };
             for event in &events {
                 let Some(fd) = event.fd() else { continue };
-                let status = File::from(fd.try_clone_to_owned()?).metadata()?;
-                files.insert((status.dev(), status.ino()));
+                // Takes no other descriptor: there may be none left.
+                let status = fstat(fd)?;
+                files.insert((status.st_dev, status.st_ino));
             }
         }
     }

@@ -1,10 +1,10 @@
 //! Access lists of files and directories: given at creation, so that there is no moment without, and read back.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::fs::File;
 use std::io;
 use std::os::windows::io::{AsRawHandle, FromRawHandle};
-use std::path::Path;
+use std::path::{Component, Path, Prefix};
 
 use windows_sys::Win32::Foundation::{GENERIC_READ, GENERIC_WRITE, INVALID_HANDLE_VALUE};
 use windows_sys::Win32::Security::Authorization::{
@@ -12,16 +12,20 @@ use windows_sys::Win32::Security::Authorization::{
     GetSecurityInfo, SDDL_REVISION_1, SE_FILE_OBJECT,
 };
 use windows_sys::Win32::Security::{
-    DACL_SECURITY_INFORMATION, OWNER_SECURITY_INFORMATION, PSECURITY_DESCRIPTOR, SECURITY_ATTRIBUTES,
+    DACL_SECURITY_INFORMATION, OWNER_SECURITY_INFORMATION, PSECURITY_DESCRIPTOR, PSID, SECURITY_ATTRIBUTES,
 };
 use windows_sys::Win32::Storage::FileSystem::{
-    CREATE_NEW, CreateDirectoryW, CreateFileW, DELETE, FILE_ATTRIBUTE_NORMAL, FILE_CREATION_DISPOSITION,
-    FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_FLAG_WRITE_THROUGH, FILE_FLAGS_AND_ATTRIBUTES,
-    FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, OPEN_ALWAYS, OPEN_EXISTING, READ_CONTROL,
+    CREATE_NEW, CreateDirectoryW, CreateFileW, DELETE, FILE_ATTRIBUTE_NORMAL, FILE_ATTRIBUTE_NOT_CONTENT_INDEXED,
+    FILE_CREATION_DISPOSITION, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_FLAG_WRITE_THROUGH,
+    FILE_FLAGS_AND_ATTRIBUTES, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, OPEN_ALWAYS, OPEN_EXISTING,
+    READ_CONTROL, SetFileAttributesW,
 };
 
+use super::token::sid_text;
 use super::{Local, check, text_at, wide};
 
+/// From how many units on a path is long: that of a directory leaves room for a file in it.
+const LONG: usize = 248;
 /// Everybody may have it open beside us, and rename or remove it: what locks a file is a lock.
 const SHARED: u32 = FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE;
 
@@ -55,24 +59,29 @@ impl Descriptor {
     }
 }
 
-/// Makes the directory `path` with the access list in `sddl`.
+/// Makes the directory `path` with the access list in `sddl`, and out of the search index, with all that is made in it.
 ///
 /// # Errors
 /// `AlreadyExists` where it is there; `InvalidInput` for a text that is no list; those of CreateDirectoryW.
 pub fn create_dir(path: &Path, sddl: &str) -> io::Result<()> {
-    let (name, descriptor) = (wide(path.as_os_str())?, Descriptor::read(sddl)?);
+    let (name, descriptor) = (name_of(path)?, Descriptor::read(sddl)?);
     let attributes = descriptor.attributes();
     // SAFETY: the name is NUL-terminated; the attributes and the descriptor they point to outlive the call.
-    check(unsafe { CreateDirectoryW(name.as_ptr(), &raw const attributes) })
+    check(unsafe { CreateDirectoryW(name.as_ptr(), &raw const attributes) })?;
+    // What cannot be left out of the index is private all the same: not every file system has the attribute.
+    // SAFETY: the name is NUL-terminated.
+    let _ = unsafe { SetFileAttributesW(name.as_ptr(), FILE_ATTRIBUTE_NOT_CONTENT_INDEXED) };
+    Ok(())
 }
 
-/// Makes the file `path` with the access list in `sddl`, open to write; what is written reaches the disk before a write
-/// returns.
+/// Makes the file `path` with the access list in `sddl`, out of the search index, open to write; what is written reaches the
+/// disk before a write returns.
 ///
 /// # Errors
 /// `AlreadyExists` where it is there; those of CreateFileW.
 pub fn create_file(path: &Path, sddl: &str) -> io::Result<File> {
-    open(path, Some(sddl), GENERIC_READ | GENERIC_WRITE | DELETE, CREATE_NEW, FILE_FLAG_WRITE_THROUGH)
+    let flags = FILE_FLAG_WRITE_THROUGH | FILE_ATTRIBUTE_NOT_CONTENT_INDEXED;
+    open(path, Some(sddl), GENERIC_READ | GENERIC_WRITE | DELETE, CREATE_NEW, flags)
 }
 
 /// Opens the file `path` to read and write, and makes it with the access list in `sddl` where it is not there. The last
@@ -92,6 +101,25 @@ pub(super) fn open_itself(path: &Path, access: u32) -> io::Result<File> {
     open(path, None, access, OPEN_EXISTING, FILE_FLAG_BACKUP_SEMANTICS)
 }
 
+/// `path` as the calls here take it, at any length: a long one in the form that Win32 passes on as it is.
+///
+/// Source: Maximum Path Length Limitation (Microsoft Learn).
+fn name_of(path: &Path) -> io::Result<Vec<u16>> {
+    let name = wide(path.as_os_str())?;
+    if name.len() < LONG {
+        return Ok(name);
+    }
+    let whole = std::path::absolute(path)?;
+    match whole.components().next() {
+        Some(Component::Prefix(prefix)) if matches!(prefix.kind(), Prefix::Disk(_)) => {
+            let mut verbatim = OsString::from(r"\\?\");
+            verbatim.push(&whole);
+            wide(&verbatim)
+        }
+        _ => wide(whole.as_os_str()),
+    }
+}
+
 fn open(
     path: &Path,
     sddl: Option<&str>,
@@ -99,7 +127,7 @@ fn open(
     disposition: FILE_CREATION_DISPOSITION,
     flags: FILE_FLAGS_AND_ATTRIBUTES,
 ) -> io::Result<File> {
-    let (name, descriptor) = (wide(path.as_os_str())?, sddl.map(Descriptor::read).transpose()?);
+    let (name, descriptor) = (name_of(path)?, sddl.map(Descriptor::read).transpose()?);
     let attributes = descriptor.as_ref().map(Descriptor::attributes);
     let flags = flags | FILE_FLAG_OPEN_REPARSE_POINT | FILE_ATTRIBUTE_NORMAL;
     // SAFETY: the name is NUL-terminated; the attributes (or null) and the descriptor outlive the call.
@@ -170,6 +198,33 @@ pub fn of_open(file: &File) -> io::Result<String> {
     Ok(unsafe { text_at(text.0.cast()) })
 }
 
+/// The SID of whoever owns an open file or pipe, which must have been opened to read.
+///
+/// # Errors
+/// Those of GetSecurityInfo; `InvalidData` for an object that nobody owns.
+pub fn owner_of(object: &impl AsRawHandle) -> io::Result<String> {
+    let (mut owner, mut found): (PSID, PSECURITY_DESCRIPTOR) = (std::ptr::null_mut(), std::ptr::null_mut());
+    // SAFETY: the handle is open; owner and descriptor go to pointers of ours, and nothing else is asked for.
+    let code = unsafe {
+        GetSecurityInfo(
+            object.as_raw_handle(),
+            SE_FILE_OBJECT,
+            OWNER_SECURITY_INFORMATION,
+            &raw mut owner,
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            std::ptr::null_mut(),
+            &raw mut found,
+        )
+    };
+    if code != 0 {
+        return Err(io::Error::from_raw_os_error(code.cast_signed()));
+    }
+    // The SID points into it.
+    let _descriptor = Local(found);
+    if owner.is_null() { Err(io::Error::from(io::ErrorKind::InvalidData)) } else { sid_text(owner) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -187,6 +242,19 @@ mod tests {
             let list = Sddl::parse(&text).unwrap();
             assert!(list.owner.is_some() && list.entries.is_some_and(|entries| !entries.is_empty()), "{text}");
         }
+    }
+
+    #[test]
+    fn a_path_may_be_longer_than_programs_usually_take() {
+        let directory = tempfile::tempdir().unwrap();
+        let mut path = directory.path().to_owned();
+        for _ in 0..4 {
+            path.push("d".repeat(100));
+            create_dir(&path, PRIVATE_DIRECTORY).unwrap();
+        }
+        let file = path.join("f");
+        drop(create_file(&file, PRIVATE_FILE).unwrap());
+        assert!(file.is_file() && dacl_of(&file).is_ok());
     }
 
     #[test]

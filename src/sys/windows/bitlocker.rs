@@ -13,7 +13,7 @@ use windows::Win32::System::Wmi::{
     WBEM_FLAG_CONNECT_USE_MAX_WAIT, WBEM_FLAG_FORWARD_ONLY, WBEM_FLAG_RETURN_IMMEDIATELY, WbemLocator,
 };
 use windows::Win32::UI::Shell::{IShellItem2, SHCreateItemFromParsingName};
-use windows::core::{BSTR, GUID, HSTRING, Interface, PCWSTR, w};
+use windows::core::{BSTR, GUID, HSTRING, IUnknown, PCWSTR, w};
 
 /// Where WMI has BitLocker's class; it wants to be asked over an encrypted connection.
 const NAMESPACE: &str = r"ROOT\CIMV2\Security\MicrosoftVolumeEncryption";
@@ -101,7 +101,7 @@ fn connect() -> windows::core::Result<IWbemServices> {
         let wait = WBEM_FLAG_CONNECT_USE_MAX_WAIT.0;
         locator.ConnectServer(&BSTR::from(NAMESPACE), &none, &none, &none, wait, &none, None)?
     };
-    encrypt(&services)?;
+    encrypt((&services).into())?;
     Ok(services)
 }
 
@@ -110,16 +110,19 @@ fn query(services: &IWbemServices) -> windows::core::Result<IEnumWbemClassObject
     let (language, text) = (BSTR::from("WQL"), BSTR::from("SELECT * FROM Win32_EncryptableVolume"));
     // SAFETY: the texts live through the call.
     let volumes = unsafe { services.ExecQuery(&language, &text, flags, None)? };
-    encrypt(&volumes)?;
+    encrypt((&volumes).into())?;
     Ok(volumes)
 }
 
-/// The namespace answers nobody over a connection that could be read.
-fn encrypt<I: Interface>(proxy: &I) -> windows::core::Result<()> {
+/// The namespace answers nobody over a connection that could be read, nor anybody whom it may not act as.
+///
+/// `proxy` is the very interface whose calls are to be so, by the name of its base: COM keeps this by interface, and what
+/// QueryInterface gives for IUnknown is another one.
+fn encrypt(proxy: &IUnknown) -> windows::core::Result<()> {
     // SAFETY: the interface is alive; no identity is passed.
     unsafe {
         CoSetProxyBlanket(
-            &proxy.cast::<windows::core::IUnknown>()?,
+            proxy,
             RPC_C_AUTHN_WINNT,
             RPC_C_AUTHZ_NONE,
             None,

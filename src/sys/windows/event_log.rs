@@ -19,6 +19,9 @@ const SOURCES: &str = r"SYSTEM\CurrentControlSet\Services\EventLog\Application";
 /// A program of every Windows whose messages 1 to 1000 are the text that comes with the event.
 const MESSAGES: &str = r"%SystemRoot%\System32\EventCreate.exe";
 
+/// The longest text of an event, in UTF-16 units, is 31,839; here each character counts for one that might be put behind it.
+const MAX_UNITS: usize = 31_000;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Severity {
@@ -56,7 +59,7 @@ impl Source {
     /// # Errors
     /// Those of ReportEventW.
     pub fn report(&self, severity: Severity, id: u32, text: &str) -> io::Result<()> {
-        let text = wide(OsStr::new(&text.replace('\0', " ")))?;
+        let text = wide(OsStr::new(&insertable(text)))?;
         let kind = match severity {
             Severity::Error => EVENTLOG_ERROR_TYPE,
             Severity::Warning => EVENTLOG_WARNING_TYPE,
@@ -102,6 +105,28 @@ pub fn unregister(name: &str) -> io::Result<()> {
     }
 }
 
+/// `text` as an event can have it: no NUL, nothing that the viewer would put something else in place of (it knows no way to
+/// say that `%1` is meant), and not too long.
+///
+/// Source: ReportEventW, lpStrings; MS-EVEN, 3.2.4.1.5.
+fn insertable(text: &str) -> String {
+    let (mut safe, mut units) = (String::with_capacity(text.len()), 0);
+    let mut characters = text.chars().peekable();
+    while let Some(character) = characters.next() {
+        units += character.len_utf16() + 1;
+        if units > MAX_UNITS {
+            safe.push('…');
+            break;
+        }
+        safe.push(if character == '\0' { ' ' } else { character });
+        let follows = |next: &char| next.is_ascii_digit() || matches!(next, '%' | '{' | '!');
+        if character == '%' && characters.peek().is_some_and(follows) {
+            safe.push(' ');
+        }
+    }
+    safe
+}
+
 fn set_value(source: &str, value: &str, kind: u32, bytes: &[u8]) -> io::Result<()> {
     let key = wide(OsStr::new(&format!(r"{SOURCES}\{source}")))?;
     let value = wide(OsStr::new(value))?;
@@ -125,7 +150,16 @@ mod tests {
         for severity in [Severity::Error, Severity::Warning, Severity::Information] {
             source.report(severity, 1, "a text\0with a NUL").unwrap();
         }
+        source.report(Severity::Error, 1, &"long ".repeat(20_000)).unwrap();
         unregister(&name).unwrap();
         unregister(&name).unwrap();
+    }
+
+    #[test]
+    fn an_event_says_what_it_was_given_to_say() {
+        assert_eq!(insertable("as it is, 100% of it"), "as it is, 100% of it");
+        assert_eq!(insertable("fe80::1%1 %%2 %{S-1} a\0b"), "fe80::1% 1 % % 2 % {S-1} a b");
+        let cut = insertable(&"%1".repeat(100_000));
+        assert!(cut.ends_with('…') && cut.encode_utf16().count() <= MAX_UNITS);
     }
 }

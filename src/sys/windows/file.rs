@@ -1,16 +1,16 @@
 //! Files and directories that are SYSTEM's and the administrators' alone, and what the standard library has under other
 //! names elsewhere.
 
-use std::fs::{File, Metadata};
+use std::fs::{File, Metadata, OpenOptions};
 use std::io;
-use std::os::windows::fs::{FileExt, MetadataExt};
+use std::os::windows::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::os::windows::io::{AsHandle, AsRawHandle};
 use std::path::Path;
 
 use windows_sys::Win32::Foundation::{ERROR_ACCESS_DENIED, ERROR_INVALID_FUNCTION, GENERIC_WRITE};
 use windows_sys::Win32::Storage::FileSystem::{
-    BY_HANDLE_FILE_INFORMATION, FILE_ATTRIBUTE_REPARSE_POINT, FILE_READ_ATTRIBUTES, FlushFileBuffers,
-    GetFileInformationByHandle,
+    BY_HANDLE_FILE_INFORMATION, FILE_ATTRIBUTE_REPARSE_POINT, FILE_FLAG_OPEN_REPARSE_POINT, FILE_READ_ATTRIBUTES,
+    FILE_SHARE_READ, FlushFileBuffers, GetFileInformationByHandle,
 };
 
 use super::acl;
@@ -18,8 +18,12 @@ use super::check;
 use super::token::Token;
 use crate::sys::sddl::{PRIVATE_DIRECTORY, PRIVATE_FILE, Sddl, Wider};
 
-/// What makes a directory SYSTEM's and the administrators' alone, in words for an administrator.
-pub const MAKE_PRIVATE: &str = "icacls DIRECTORY /inheritance:r /grant *S-1-5-18:(OI)(CI)F *S-1-5-32-544:(OI)(CI)F";
+/// What makes a directory or file SYSTEM's and the administrators' alone, in words for an administrator.
+///
+/// `/grant` alone would leave what others were given, and an owner can give it to himself again; PowerShell takes parentheses
+/// without quotation marks for its own.
+pub const MAKE_PRIVATE: &str = "icacls PATH /setowner *S-1-5-32-544, icacls PATH /reset, and for a directory \
+    icacls PATH /inheritance:r /grant:r \"*S-1-5-18:(OI)(CI)F\" \"*S-1-5-32-544:(OI)(CI)F\"";
 
 /// Opens a file of ours for reading and writing, made private when it is not there; never through a link.
 ///
@@ -85,8 +89,45 @@ pub fn exposure_of_file(path: &Path) -> io::Result<Option<String>> {
     judge(path, |wider| *wider != Wider::Inherits)
 }
 
-fn judge(path: &Path, counts: impl FnOnce(&Wider) -> bool) -> io::Result<Option<String>> {
+/// Who else than SYSTEM, the administrators, Windows' own installer and this process's user may change the file or directory
+/// `path`, in words; none when nobody may. That others read it is no matter.
+///
+/// # Errors
+/// Those of CreateFileW and GetSecurityInfo.
+pub fn changeable(path: &Path) -> io::Result<Option<String>> {
     let (text, own) = (acl::dacl_of(path)?, Token::own()?.user()?.sid);
+    let wider = Sddl::parse(&text).map_or(Some(Wider::Unreadable), |sddl| sddl.changeable(&own));
+    Ok(wider.map(|wider| format!("{wider}: {text}")))
+}
+
+/// The same for a file that is open to be read.
+///
+/// # Errors
+/// Those of GetSecurityInfo.
+pub fn exposure_of_open(file: &File) -> io::Result<Option<String>> {
+    judge_list(acl::of_open(file)?, |wider| *wider != Wider::Inherits)
+}
+
+/// Opens the file `path` to read, so that nobody writes to it, removes it or puts another in its place meanwhile; a link is
+/// opened itself. None where it is not there.
+///
+/// # Errors
+/// Those of CreateFileW.
+pub fn hold(path: &Path) -> io::Result<Option<File>> {
+    let opened =
+        OpenOptions::new().read(true).share_mode(FILE_SHARE_READ).custom_flags(FILE_FLAG_OPEN_REPARSE_POINT).open(path);
+    match opened {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        opened => opened.map(Some),
+    }
+}
+
+fn judge(path: &Path, counts: impl FnOnce(&Wider) -> bool) -> io::Result<Option<String>> {
+    judge_list(acl::dacl_of(path)?, counts)
+}
+
+fn judge_list(text: String, counts: impl FnOnce(&Wider) -> bool) -> io::Result<Option<String>> {
+    let own = Token::own()?.user()?.sid;
     let wider = Sddl::parse(&text).map_or(Some(Wider::Unreadable), |sddl| sddl.wider(&own));
     Ok(wider.filter(counts).map(|wider| format!("{wider}: {text}")))
 }
@@ -206,6 +247,22 @@ mod tests {
         assert!(owner_and_mode(&file).unwrap().1.starts_with("D:"));
         assert!(owner_and_mode(&path.join("none")).is_none());
         sync_dir(&path).unwrap();
+    }
+
+    #[test]
+    fn what_is_held_stays_as_it_is() {
+        let directory = tempfile::tempdir().unwrap();
+        let (path, other) = (directory.path().join("f"), directory.path().join("g"));
+        assert!(hold(&path).unwrap().is_none());
+        std::fs::write(&path, "one").unwrap();
+        std::fs::write(&other, "another").unwrap();
+        let held = hold(&path).unwrap().unwrap();
+        assert!(std::fs::write(&path, "two").is_err());
+        assert!(std::fs::remove_file(&path).is_err());
+        assert!(std::fs::rename(&other, &path).is_err());
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), "one");
+        drop(held);
+        std::fs::rename(&other, &path).unwrap();
     }
 
     #[test]

@@ -4,13 +4,24 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::windows::fs::{OpenOptionsExt, symlink_file};
+use std::os::windows::io::AsRawHandle;
 use std::path::Path;
 
 use windows_sys::Win32::Foundation::GENERIC_WRITE;
 use windows_sys::Win32::Storage::FileSystem::{
-    FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_FLAG_WRITE_THROUGH, FILE_LIST_DIRECTORY,
-    FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, FILE_TRAVERSE,
+    DELETE, FILE_DISPOSITION_INFO, FILE_FLAG_BACKUP_SEMANTICS, FILE_FLAG_OPEN_REPARSE_POINT, FILE_FLAG_WRITE_THROUGH,
+    FILE_LIST_DIRECTORY, FILE_READ_ATTRIBUTES, FILE_SHARE_DELETE, FILE_SHARE_READ, FILE_SHARE_WRITE, FILE_TRAVERSE,
+    FileDispositionInfo, MAXIMUM_REPARSE_DATA_BUFFER_SIZE, SetFileInformationByHandle,
 };
+use windows_sys::Win32::System::IO::DeviceIoControl;
+use windows_sys::Win32::System::Ioctl::FSCTL_GET_REPARSE_POINT;
+use windows_sys::Win32::System::SystemServices::IO_REPARSE_TAG_SYMLINK;
+
+use super::check;
+
+/// Where the fields of a symbolic link's reparse point begin, in bytes: offset and length of its name, and the names.
+const SUBSTITUTE_NAME: usize = 8;
+const PATHS: usize = 20;
 
 /// What stands at a place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -49,12 +60,71 @@ pub fn read(at: &Path) -> io::Result<Standing> {
     }
 }
 
-/// Removes the link at `at`, not what it leads to.
+/// Removes what stands at `at` if it is a symbolic link that leads to `to`. What was opened is what is looked at and what is
+/// removed: a name that leads elsewhere a moment later removes nothing there.
 ///
 /// # Errors
-/// The system's.
-pub fn remove(at: &Path) -> io::Result<()> {
-    fs::remove_file(at)
+/// The system's; that nothing is there is none.
+pub fn remove(at: &Path, to: &str) -> io::Result<()> {
+    let opened = OpenOptions::new()
+        .access_mode(DELETE | FILE_READ_ATTRIBUTES)
+        .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE | FILE_SHARE_DELETE)
+        .custom_flags(FILE_FLAG_BACKUP_SEMANTICS | FILE_FLAG_OPEN_REPARSE_POINT)
+        .open(at);
+    let link = match opened {
+        Err(cause) if cause.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    if !link.metadata()?.file_type().is_symlink() || target_of(&link)?.as_deref() != Some(to) {
+        return Ok(());
+    }
+    let gone = FILE_DISPOSITION_INFO { DeleteFile: true };
+    // SAFETY: the handle is open, and the structure is as long as it is said to be.
+    check(unsafe {
+        SetFileInformationByHandle(
+            link.as_raw_handle(),
+            FileDispositionInfo,
+            (&raw const gone).cast(),
+            size_of_val(&gone) as u32,
+        )
+    })
+}
+
+/// Where an open symbolic link leads.
+fn target_of(link: &File) -> io::Result<Option<String>> {
+    let (mut buffer, mut length) = (vec![0_u8; MAXIMUM_REPARSE_DATA_BUFFER_SIZE as usize], 0);
+    // SAFETY: the handle is open, nothing goes in, and the buffer is as long as it is said to be.
+    check(unsafe {
+        DeviceIoControl(
+            link.as_raw_handle(),
+            FSCTL_GET_REPARSE_POINT,
+            std::ptr::null(),
+            0,
+            buffer.as_mut_ptr().cast(),
+            MAXIMUM_REPARSE_DATA_BUFFER_SIZE,
+            &raw mut length,
+            std::ptr::null_mut(),
+        )
+    })?;
+    buffer.truncate(length as usize);
+    Ok(read_link(&buffer))
+}
+
+/// Where the symbolic link leads whose reparse point has these bytes; none for anything else.
+///
+/// Source: REPARSE_DATA_BUFFER, SymbolicLinkReparseBuffer (Microsoft Learn).
+fn read_link(bytes: &[u8]) -> Option<String> {
+    let number = |at: usize| bytes.get(at..at + 2).map(|two| usize::from(u16::from_le_bytes([two[0], two[1]])));
+    let tag = bytes.get(..4)?;
+    if tag != IO_REPARSE_TAG_SYMLINK.to_le_bytes() {
+        return None;
+    }
+    let (start, length) = (number(SUBSTITUTE_NAME)?, number(SUBSTITUTE_NAME + 2)?);
+    let name = bytes.get(PATHS..)?.get(start..)?.get(..length)?;
+    let units: Vec<u16> = name.chunks_exact(2).map(|two| u16::from_le_bytes([two[0], two[1]])).collect();
+    let name = String::from_utf16(&units).ok()?;
+    // An absolute link stands on the disk as the kernel's form of the path.
+    Some(name.strip_prefix(r"\??\").map(str::to_owned).unwrap_or(name))
 }
 
 /// Opens `directory` so that nobody may rename or remove it meanwhile. None where it leads elsewhere or is no directory.
@@ -120,11 +190,42 @@ mod tests {
         match read(&at).unwrap() {
             Standing::Link(found) => {
                 assert!(made.is_ok() && found == to);
-                remove(&at).unwrap();
+                remove(&at, r"C:\ProgramData\Docker\internal\secrets\other").unwrap();
+                assert_eq!(read(&at).unwrap(), Standing::Link(to.to_owned()), "another's");
+                remove(&at, to).unwrap();
                 assert_eq!(read(&at).unwrap(), Standing::Nothing);
             }
             // Wine: it says that it has made one.
             found => assert_eq!(found, Standing::Nothing, "{made:?}"),
         }
+    }
+
+    #[test]
+    fn what_is_no_link_of_ours_is_not_removed() {
+        let top = tempfile::tempdir().unwrap();
+        let file = top.path().join("file");
+        fs::write(&file, "the container's own").unwrap();
+        remove(&file, "anywhere").unwrap();
+        remove(top.path(), "anywhere").unwrap();
+        remove(&top.path().join("none"), "anywhere").unwrap();
+        assert_eq!(fs::read_to_string(&file).unwrap(), "the container's own");
+    }
+
+    #[test]
+    fn a_reparse_point_says_where_a_link_leads() {
+        let (substitute, print) = (r"\??\C:\a", r"C:\a");
+        let units = |text: &str| -> Vec<u8> { text.encode_utf16().flat_map(u16::to_le_bytes).collect() };
+        let short = |number: usize| u16::try_from(number).unwrap().to_le_bytes();
+        let (one, two) = (units(print), units(substitute));
+        let mut bytes = IO_REPARSE_TAG_SYMLINK.to_le_bytes().to_vec();
+        for number in [12 + one.len() + two.len(), 0, one.len(), two.len(), 0, one.len(), 0, 0] {
+            bytes.extend(short(number));
+        }
+        bytes.extend([one, two].concat());
+        assert_eq!(read_link(&bytes).unwrap(), r"C:\a");
+        assert_eq!(read_link(&bytes[..bytes.len() - 1]), None, "cut off");
+        bytes[0] ^= 0x0f;
+        assert_eq!(read_link(&bytes), None, "a junction");
+        assert_eq!(read_link(&[]), None);
     }
 }

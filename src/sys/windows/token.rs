@@ -125,7 +125,8 @@ impl Token {
     }
 }
 
-fn sid_text(sid: PSID) -> io::Result<String> {
+/// A SID, which the system has just given, as text.
+pub(super) fn sid_text(sid: PSID) -> io::Result<String> {
     let mut text = std::ptr::null_mut();
     // SAFETY: the SID is valid, as the system has just given it to us; the text goes to a pointer of ours.
     check(unsafe { ConvertSidToStringSidW(sid, &raw mut text) })?;

@@ -8,15 +8,13 @@ use std::path::Path;
 
 use windows_sys::Win32::Storage::FileSystem::{
     FILE_FLAG_BACKUP_SEMANTICS, FILE_NAME_NORMALIZED, FILE_READ_ATTRIBUTES, GetFinalPathNameByHandleW,
-    GetVolumeNameForVolumeMountPointW, GetVolumePathNameW, GetVolumePathNamesForVolumeNameW, VOLUME_NAME_GUID,
+    GetVolumePathNamesForVolumeNameW, VOLUME_NAME_GUID,
 };
 
 use super::{check, wide};
 
 /// The most UTF-16 units of a path.
 const MAX_PATH_UNITS: usize = 32_768;
-/// `\\?\Volume{…}\` and a NUL, with room.
-const MAX_VOLUME_NAME: usize = 64;
 
 /// A volume of this machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,9 +31,8 @@ impl Volume {
     /// # Errors
     /// The system's.
     pub fn of(directory: &Path) -> io::Result<Self> {
-        // The second way answers for what is not there, too.
-        directory.metadata()?;
-        let id = by_handle(directory).or_else(|_| by_path(directory))?;
+        // By its path it would be the volume that the path begins on, whatever a junction says: only a handle knows.
+        let id = by_handle(directory)?;
         let mounted = mount_points(&id)?.into_iter().next().unwrap_or_else(|| id.clone());
         Ok(Self { id, mounted })
     }
@@ -65,18 +62,6 @@ fn by_handle(directory: &Path) -> io::Result<String> {
     end.map(|end| format!("{}\\", &path[..=end])).ok_or_else(|| io::Error::other("its volume has no name"))
 }
 
-/// For systems that know no volumes by handle.
-fn by_path(directory: &Path) -> io::Result<String> {
-    let path = wide(directory.as_os_str())?;
-    let mut root = vec![0u16; MAX_PATH_UNITS];
-    // SAFETY: the path ends in a NUL, and the buffer has as many units as is said.
-    check(unsafe { GetVolumePathNameW(path.as_ptr(), root.as_mut_ptr(), MAX_PATH_UNITS as u32) })?;
-    let mut name = [0u16; MAX_VOLUME_NAME];
-    // SAFETY: the root ends in a NUL, and the buffer has as many units as is said.
-    check(unsafe { GetVolumeNameForVolumeMountPointW(root.as_ptr(), name.as_mut_ptr(), MAX_VOLUME_NAME as u32) })?;
-    Ok(until_nul(&name))
-}
-
 fn mount_points(id: &str) -> io::Result<Vec<String>> {
     let id = wide(id.as_ref())?;
     let (mut text, mut needed) = (vec![0u16; MAX_PATH_UNITS], 0u32);
@@ -85,10 +70,6 @@ fn mount_points(id: &str) -> io::Result<Vec<String>> {
         GetVolumePathNamesForVolumeNameW(id.as_ptr(), text.as_mut_ptr(), MAX_PATH_UNITS as u32, &mut needed)
     })?;
     Ok(text.split(|unit| *unit == 0).take_while(|part| !part.is_empty()).map(String::from_utf16_lossy).collect())
-}
-
-fn until_nul(units: &[u16]) -> String {
-    String::from_utf16_lossy(units.split(|unit| *unit == 0).next().unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::agent::catalog::Catalog;
 use crate::agent::clock;
 use crate::deliver::windows::{
-    FillPlace, Filled, Layer, LayerRecord, Layout, Plan, Request, VolumeState, WindowsError, admits, plan,
+    FillPlace, Filled, Layer, LayerRecord, Layout, Plan, Request, VolumeState, WindowsError, admits, check_mounts, plan,
 };
 use crate::model::{Claim, ContainerId, Id, Service};
 use crate::policy::{Authorized, Peer, authorize};
@@ -72,6 +72,7 @@ impl Deliveries {
         }
         let layer = request.layer.as_ref().map(|root| Layer::at(PathBuf::from(root))).transpose()?;
         if let Some(layer) = &layer {
+            check_mounts(&plan.links, &request.mounts)?;
             layer.check(&*self.seams.links, &plan.links)?;
         }
         let state = self.seams.volume.state_of(&self.containers);
@@ -161,6 +162,7 @@ impl Deliveries {
         }
         let place = FillPlace::of(&self.containers, &request.container)?;
         if let Some(layer) = &record.layer {
+            check_mounts(&record.links.links, &request.mounts)?;
             layer.verify(&*self.seams.links, &record.links)?;
         }
         if process.is_some() && record.process != process {

@@ -54,7 +54,8 @@ impl Record {
     pub(super) fn lives(&self) -> bool {
         match self.process {
             Some(Process { pid, started }) => lifetime::started(pid).is_ok_and(|found| found == started),
-            None => self.delivery.bundle.join(CONFIG).exists(),
+            // What cannot be looked at now (somebody is just replacing it, a share is away) is no sign of an end.
+            None => self.delivery.bundle.join(CONFIG).try_exists().unwrap_or(true),
         }
     }
 
@@ -84,16 +85,16 @@ pub(super) fn private_directory(seams: &Seams, path: &Path) -> Result<(), Delive
 
 /// The records of containers that live, by key. No container outlives Windows.
 pub(super) fn living(containers: &Path) -> HashMap<String, Record> {
-    let restarted = boot::is_first_since(&containers.to_string_lossy()).unwrap_or_else(|error| {
+    let swept = boot::is_noted(&containers.to_string_lossy()).unwrap_or_else(|error| {
         tracing::warn!(%error, "cannot tell whether Windows was restarted; all containers are taken for ended");
-        true
+        false
     });
-    if restarted {
+    if !swept {
         return HashMap::new();
     }
     let entries = fs::read_dir(containers).into_iter().flatten().flatten();
     let records = entries.filter_map(|entry| {
-        let record: Record = disk::read(&entry.path().join(RECORD)).ok()?;
+        let record: Record = disk::read(&entry.path().join(RECORD)).ok()??;
         // A record that was moved is none.
         let in_place = entry.file_name().to_str() == Some(record.delivery.id.as_str());
         (in_place && record.lives()).then(|| (key(&record.delivery.id), record))
@@ -101,7 +102,15 @@ pub(super) fn living(containers: &Path) -> HashMap<String, Record> {
     records.collect()
 }
 
+/// Notes that what an earlier Windows left has been swept: what is there from now on is of containers of this one. Not before
+/// the sweep: an agent that is killed in it leaves all of it to the next.
+pub(super) fn note_swept(containers: &Path) {
+    if let Err(error) = boot::note(&containers.to_string_lossy()) {
+        tracing::warn!(%error, "cannot note that Windows was started; the next agent takes all containers for ended");
+    }
+}
+
 /// The record of a container's directory, whether it lives or not: what has to be removed beside the directory.
 pub(super) fn read_in(directory: &Path) -> Option<Record> {
-    disk::read(&directory.join(RECORD)).ok()
+    disk::read(&directory.join(RECORD)).ok()?
 }

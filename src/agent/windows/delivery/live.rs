@@ -11,7 +11,7 @@ use crate::model::{Grant, Id, Target};
 use crate::policy::{Authorized, renew};
 
 use super::ledger::Record;
-use super::{Announced, Delivered, Deliveries, DeliveryError, Outcome, Scope};
+use super::{Announced, Delivered, Deliveries, DeliveryError, Outcome, Scope, Turn, key};
 
 /// What a new target is told.
 const NEXT_START: &str = "a container on Windows gets a new target with its next start; restart it";
@@ -40,7 +40,7 @@ impl Deliveries {
     /// has failed.
     pub fn change(&self, catalog: &Catalog, announced: &Announced) -> Vec<Outcome> {
         let scope = &announced.scope;
-        let turn = self.turn();
+        let mut turn = self.turn();
         let records: Vec<(String, Record)> = {
             let held = self.held();
             held.iter()
@@ -51,7 +51,7 @@ impl Deliveries {
         let mut outcomes = Vec::new();
         for (name, mut record) in records {
             let before = outcomes.len();
-            self.change_container(catalog, scope, &mut record, &mut outcomes);
+            self.change_container(&mut turn, catalog, scope, &mut record, &mut outcomes);
             if outcomes.len() > before {
                 let place = FillPlace::of(&self.containers, &record.delivery.id).map_err(DeliveryError::from);
                 if let Err(error) = place.and_then(|place| record.write(&place)) {
@@ -74,7 +74,14 @@ impl Deliveries {
         }
     }
 
-    fn change_container(&self, catalog: &Catalog, scope: &Scope, record: &mut Record, outcomes: &mut Vec<Outcome>) {
+    fn change_container(
+        &self,
+        turn: &mut Turn,
+        catalog: &Catalog,
+        scope: &Scope,
+        record: &mut Record,
+        outcomes: &mut Vec<Outcome>,
+    ) {
         let authorized = match (renewed(catalog, record), scope) {
             (Ok(authorized), _) => Some(authorized),
             // The service is gone: with it goes what it granted, and a new version changes nothing.
@@ -96,7 +103,7 @@ impl Deliveries {
         for mut held in all.iter().cloned() {
             match (grant_of(&held), &authorized, scope) {
                 (Some(grant), Some(authorized), scope) if scope.is_about(&held.id) => {
-                    match self.rotate(catalog, authorized, record, grant, &mut held) {
+                    match self.rotate(turn, catalog, authorized, record, grant, &mut held) {
                         Ok(false) => {}
                         Ok(true) => say(&held.target, "rotate", None),
                         Err(error) => say(&held.target, "rotate", Some(error.to_string())),
@@ -128,6 +135,7 @@ impl Deliveries {
     /// Gives `held` its current version; returns whether it was another one.
     fn rotate(
         &self,
+        turn: &mut Turn,
         catalog: &Catalog,
         authorized: &Authorized,
         record: &Record,
@@ -140,7 +148,10 @@ impl Deliveries {
         }
         let (_, version, value) = catalog.open_value(authorized, grant)?;
         let place = FillPlace::of(&self.containers, &record.delivery.id)?;
-        replace_value(&*self.seams.acl, &place, &path(record, held)?, &value)?;
+        if let Some(left) = replace_value(&*self.seams.acl, &place, &path(record, held)?, &value)? {
+            tracing::warn!(container = %record.delivery.id, "an old value is left for now: {left}");
+            turn.past.insert(key(&record.delivery.id));
+        }
         (held.version, held.since) = (version, clock::now());
         Ok(true)
     }

@@ -31,6 +31,7 @@ mod watch;
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use super::autolock::Autolock;
 use super::clock;
@@ -48,6 +49,12 @@ pub use error::DeliveryError;
 use ledger::Record;
 pub use listed::{CommandState, Commanded, Delivered, Delivery, Ended, Notified, Order, Outcome};
 pub use selectors::{PatternError, check as check_selectors};
+
+/// How long a stop tries to remove what somebody has open: less than half of what the service control manager waits, since
+/// it comes twice.
+const LAST_TRIES: Duration = Duration::from_secs(15);
+/// The pause between two tries.
+const BETWEEN_TRIES: Duration = Duration::from_millis(500);
 
 /// The directory below the agent's own that has a directory for each container.
 const CONTAINERS: &str = "containers";
@@ -78,6 +85,8 @@ struct Turn {
     stopping: bool,
     /// Directories whose removal has failed and been told of.
     left: HashSet<String>,
+    /// Containers that have old values beside their own, which could not be overwritten yet, by their names in `held`.
+    past: HashSet<String>,
 }
 
 impl Deliveries {
@@ -98,12 +107,15 @@ impl Deliveries {
             Bitlocker::Warn => Demand::Warn,
         };
         ledger::private_directory(&seams, &containers)?;
-        let (held, turn) = (Mutex::new(ledger::living(&containers)), Mutex::default());
+        let held = ledger::living(&containers);
+        let turn = Mutex::new(Turn { past: held.keys().cloned().collect(), ..Turn::default() });
+        let held = Mutex::new(held);
         let announcements = Announcements::open(run_dir);
         let commands = tokio::sync::Notify::new();
         let deliveries =
             Arc::new(Self { lock, events, seams, containers, demand, held, turn, announcements, commands });
         deliveries.sweep();
+        ledger::note_swept(&deliveries.containers);
         for record in deliveries.held().values() {
             tracing::info!(container = %record.delivery.id, service = %record.delivery.service, "taken over from an earlier agent");
         }
@@ -129,12 +141,25 @@ impl Deliveries {
     }
 
     /// Removes everything that was delivered, and delivers nothing any more: the service stops, or the machine does; blocks.
+    /// What somebody has open is tried again for a while, and is told of if it is left in the end.
     pub fn scrub(&self) {
         let mut turn = self.turn();
         turn.stopping = true;
         let all: Vec<String> = self.held().keys().cloned().collect();
         for key in all {
             self.remove(&mut turn, &key, "agent stops");
+        }
+        drop(turn);
+        let last = Instant::now() + LAST_TRIES;
+        while !self.turn().left.is_empty() && Instant::now() < last {
+            std::thread::sleep(BETWEEN_TRIES);
+            self.sweep();
+        }
+        for name in &self.turn().left {
+            tracing::error!(
+                "'{}' is left with values in it, since somebody has them open: the next start removes it",
+                escaped(name)
+            );
         }
     }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::deliver::windows::{folded, scrub, sweep};
+use crate::deliver::windows::{FillPlace, folded, forget_past, scrub, sweep};
 use crate::model::escaped;
 
 use super::ledger::{self, Record};
@@ -24,6 +24,7 @@ impl Deliveries {
                 let Some(deliveries) = deliveries.upgrade() else { return };
                 deliveries.remove_ended();
                 deliveries.sweep();
+                deliveries.forget_past();
             }
         };
         std::thread::Builder::new().name("watch".to_owned()).spawn(watch).map_err(DeliveryError::Thread)?;
@@ -37,6 +38,17 @@ impl Deliveries {
         for name in ended {
             self.remove(&mut turn, &name, "ended");
         }
+    }
+
+    /// Overwrites old values of containers that run, which somebody had open when they were replaced.
+    fn forget_past(&self) {
+        let mut turn = self.turn();
+        let held = self.held();
+        turn.past.retain(|name| {
+            let Some(record) = held.get(name) else { return false };
+            FillPlace::of(&self.containers, &record.delivery.id)
+                .is_ok_and(|place| !forget_past(&*self.seams.acl, &place))
+        });
     }
 
     /// Removes every directory that no container holds.
