@@ -4,6 +4,8 @@
 //! | file | what |
 //! |---|---|
 //! | `exchange` | a hook connection, from request to record |
+//! | `conversation` | what is said in between |
+//! | `filling` | a container that has not all of it yet |
 //! | `listed` | what is told of a container, on every platform |
 //! | `announced` | changes that are to be finished, on every platform |
 //! | `disk` | what of both is on disk, on every platform |
@@ -14,11 +16,13 @@
 //! | `selectors` | which service an engine's annotations make of it |
 //! | `held` | the containers that hold secrets, and what is left of those that did |
 //! | `live` | changes to containers that run |
+//! | `regrant` | more and less for them |
 //! | `put` | new values in places that a container has |
 //! | `checkpoint` | mounts out of sight while CRIU writes a container to a disk |
 //! | `superseded` | the old one, while somebody may still be reading it |
 //! | `record` | the same on disk, without values, so that a new agent knows them |
 //! | `until` | secrets that leave before their container ends |
+//! | `read` | those that leave when they have been read |
 //! | `reaper` | a container's process ends: scrub |
 //! | `gone` | file systems that users hold on to |
 //! | `users` | containers of other users than root: whose they are, and their part of the room |
@@ -28,19 +32,23 @@
 mod announced;
 mod checkpoint;
 mod command;
+mod conversation;
 mod descriptors;
 mod disk;
 mod environment;
 mod error;
 mod exchange;
+mod filling;
 mod gone;
 mod held;
 mod identity;
 mod listed;
 mod live;
 mod put;
+mod read;
 mod reaper;
 mod record;
+mod regrant;
 mod selectors;
 mod superseded;
 mod until;
