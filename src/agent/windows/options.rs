@@ -14,7 +14,6 @@ Exit codes:
   64  the command line is wrong
   65  the store is not what was written to it, or not this root key's
   69  another agent has the state directory or the pipe
-  70  a failure of the agent's own
   71  the system refused something that it should not
   74  a file or the store could not be read or written
   77  a directory or file is not protected as it must be, or the root key is missing or damaged
