@@ -8,12 +8,13 @@
 //! |---|---|---|
 //! | [`sys`] | **all `unsafe`**: mounts, namespaces, pidfds, peer ids, locked memory; one safe API | what a secret means, policy, printing |
 //! | [`failpoint`] | where tests stop a program; nothing in what is released | files, printing |
+//! | [`replace`] | a file that is there whole or not at all: written beside its place, synced, renamed | what is in it, printing |
 //! | [`secret`] | secret bytes: locked, zeroised, read by `expose()` only | `Debug`, `Clone`, serde, I/O |
 //! | [`model`] | names, ids, labels, grants, services, claims: parsed once, valid ever after | files, sockets, the clock |
 //! | [`wire`] | the hook socket's frames and messages, their limits, one end of its connection | policy, secrets |
 //! | [`policy`] | (peer, container, service) to [`policy::Authorized`] or a refusal; pure | I/O, crypto, store |
 //! | [`oci`] | the parts of state and config.json that we read or edit | the file system, secrets |
-//! | [`cdi`] | services as CDI devices: the text of the file that engines read, and the file | secrets, sockets |
+//! | [`cdi`] | services as CDI devices: the text of the file that engines read; pure | files, secrets, sockets |
 //! | [`seal`] | root key, envelopes; the only namer of a cipher or KDF crate | files, backends' names |
 //! | [`store`] | sealed records: memory, redb | plaintext, keys, policy |
 //! | [`deliver`] | plan and apply: fill, attach, scrub | store, sockets |
@@ -24,6 +25,8 @@
 pub mod sys;
 
 pub mod failpoint;
+
+pub mod replace;
 
 pub mod secret;
 

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use super::autolock::Autolock;
-use crate::cdi::{MODE, Offered, replace, specification};
+use crate::cdi::{MODE, Offered, specification};
 use crate::model::RUN_DIR;
+use crate::replace::replace_text;
 
 /// The mode of the file's directory where there was none: engines pass through as who they are.
 const DIRECTORY_MODE: u32 = 0o755;
@@ -62,7 +63,7 @@ impl Devices {
         let services: Vec<Offered> =
             services.map(|service| Offered { service: service.name, credentials: service.credentials }).collect();
         let written = match self.text(&services)? {
-            Some(text) => self.write(text.as_bytes()),
+            Some(text) => self.write(&text),
             None => fs::remove_file(&self.file).or_else(absent),
         };
         written.map_err(|cause| self.failed(cause))
@@ -75,8 +76,8 @@ impl Devices {
     }
 
     /// Leaves a file that says so already: engines read it again whenever it changes.
-    fn write(&self, text: &[u8]) -> io::Result<()> {
-        if fs::read(&self.file).is_ok_and(|present| present == text) {
+    fn write(&self, text: &str) -> io::Result<()> {
+        if fs::read(&self.file).is_ok_and(|present| present == text.as_bytes()) {
             return Ok(());
         }
         if let Some(directory) = self.file.parent()
@@ -85,7 +86,7 @@ impl Devices {
             DirBuilder::new().mode(0o700).create(directory)?;
             fs::set_permissions(directory, Permissions::from_mode(DIRECTORY_MODE))?;
         }
-        replace(&self.file, text, MODE)
+        replace_text(&self.file, text, MODE)
     }
 
     fn failed(&self, cause: io::Error) -> DevicesError {

@@ -8,8 +8,6 @@ pub const USAGE: u8 = 64;
 pub const DAMAGED: u8 = 65;
 /// EX_UNAVAILABLE: another agent has this state or run directory.
 pub const UNAVAILABLE: u8 = 69;
-/// EX_SOFTWARE: a failure of the agent's own.
-pub const INTERNAL: u8 = 70;
 /// EX_OSERR: the system refused something that it should not.
 pub const SYSTEM: u8 = 71;
 /// EX_IOERR: a file or the store could not be read or written.

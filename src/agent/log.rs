@@ -1,6 +1,7 @@
 //! Where log lines go: standard error, as text or JSON, or where a service manager wants them. It decides nothing of what is
 //! logged.
 
+use clap::ValueEnum;
 use tracing::level_filters::LevelFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::{Layer, Layered, SubscriberExt};
@@ -8,7 +9,15 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{fmt, registry, reload};
 
 use super::config::Level;
-use super::options::LogFormat;
+
+/// The form of a log line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// One JSON object a line.
+    Json,
+}
 
 /// Sets the level once the configuration is known; lines before that are written at `info`.
 pub struct Log(reload::Handle<LevelFilter, registry::Registry>);

@@ -65,7 +65,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 use self::config::{Config, DEFAULT_FILE};
-use self::options::{Command, LogFormat, Options};
+use self::log::LogFormat;
+use self::options::{Command, Options};
 
 /// Runs the program: the one place that prints and picks the exit code.
 pub fn main() -> ExitCode {

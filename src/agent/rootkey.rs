@@ -11,6 +11,7 @@ use serde::Serialize;
 use super::at_rest;
 use super::fault::PathFault;
 use super::protected::{self, ProtectionError};
+use crate::replace::{Synced, replace};
 use crate::seal::{ROOT_KEY_BYTES, RootKey, SealError, WRAPPED_BYTES};
 use crate::secret::{SecretBytes, SecretError};
 use crate::sys::here::file::{create_read_only, owner_and_mode, sync_dir};
@@ -163,12 +164,10 @@ pub fn read_wrapped(path: &Path) -> Result<Option<Vec<u8>>, RootKeyError> {
 /// See [`RootKeyError`].
 pub fn write_wrapped(path: &Path, wrapped: &[u8]) -> Result<(), RootKeyError> {
     let path = wrapped_name(path);
-    let passing = passing_name(&path);
-    remove_if_there(&passing)?;
-    let mut file = create_read_only(&passing).map_err(PathFault::on("create", &passing))?;
-    file.write_all(wrapped).and_then(|()| file.sync_all()).map_err(PathFault::on("write", &passing))?;
-    std::fs::rename(&passing, &path).map_err(PathFault::on("create", &path))?;
-    sync_parent(&path)
+    let fresh = passing_name(&path);
+    replace(&path, &fresh, Synced::FileAndDirectory, create_read_only, |file| file.write_all(wrapped))
+        .map_err(PathFault::on("write", &path))?;
+    Ok(())
 }
 
 /// Overwrites and removes the root key in clear: from here on a start needs the unlock key.

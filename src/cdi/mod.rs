@@ -1,10 +1,10 @@
-//! Services as CDI devices (`--device runsecrets.io/service=NAME`): the text of the file that engines read, and the file
-//! itself. It knows names of services and the path of the hook; who writes it, and when, is for its users.
+//! Services as CDI devices (`--device runsecrets.io/service=NAME`): the text of the file that engines read. It knows names of
+//! services and the path of the hook; who writes the file, and when, is for its users.
 #![forbid(unsafe_code)]
 
-#[cfg_attr(windows, path = "windows.rs")]
-mod file;
 mod specification;
 
-pub use file::{MODE, replace};
 pub use specification::{KIND, Offered, is_device_name, specification};
+
+/// The mode of the file: engines read it as who they are, and it holds no secret.
+pub const MODE: u32 = 0o644;

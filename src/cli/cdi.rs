@@ -9,8 +9,9 @@ use super::error::CliError;
 use super::format::natural_order;
 use super::report::Report;
 use super::template::Value;
-use crate::cdi::{KIND, MODE, Offered, is_device_name, replace, specification};
+use crate::cdi::{KIND, MODE, Offered, is_device_name, specification};
 use crate::model::{RUN_DIR, ServiceName};
+use crate::replace::replace_text;
 
 /// Runs one of them.
 pub(super) fn run(command: CdiCommand, run_dir: &Path, agent: &Agent, report: &mut Report) -> Result<(), CliError> {
@@ -53,7 +54,7 @@ fn generate(
         report.text(&text);
         return Ok(());
     };
-    replace(output, text.as_bytes(), MODE).map_err(|cause| CliError::Write { path: output.clone(), cause })
+    replace_text(output, &text, MODE).map_err(|cause| CliError::Write { path: output.clone(), cause })
 }
 
 /// `path`, which an engine will use from another directory, as it can stand in JSON.

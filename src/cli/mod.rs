@@ -22,10 +22,12 @@ mod ps;
 #[cfg_attr(windows, path = "windows/reach.rs")]
 mod reach;
 mod report;
+mod request;
 mod secret;
 mod service;
 mod template;
 mod unlock;
+mod verdict;
 mod version;
 mod versions;
 

@@ -7,5 +7,6 @@ mod error;
 pub mod linux;
 #[cfg(any(windows, test))]
 pub mod windows;
+mod zeroes;
 
 pub use error::DeliverError;

@@ -1,10 +1,13 @@
 //! A file of an engine before and after, and the writing of it: whole or not at all, with the owner and mode that it
 //! has, and the old text kept beside it. What an engine's text should be is decided elsewhere.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
+
+use crate::replace::{Synced, name_of_this_process, replace};
+use crate::sys::linux::file::create_private;
 
 use super::error::{ConfigureError, EditError};
 
@@ -128,11 +131,11 @@ impl Change {
         let mut kept = None;
         if let Some(before) = before.as_deref().filter(|_| self.backup == Backup::Write) {
             let place = backup_of(real);
-            replace(&place, before, fs::metadata(real).ok().as_ref()).map_err(failed)?;
+            put(&place, before, fs::metadata(real).ok().as_ref()).map_err(failed)?;
             kept = Some(place);
         }
         match &self.after {
-            Some(text) => replace(real, text, fs::metadata(real).ok().as_ref()).map_err(failed)?,
+            Some(text) => put(real, text, fs::metadata(real).ok().as_ref()).map_err(failed)?,
             None => fs::remove_file(real).map_err(failed)?,
         }
         if self.backup == Backup::Remove {
@@ -161,29 +164,18 @@ fn read(path: &Path) -> io::Result<Option<String>> {
 }
 
 /// Puts `text` in the place of `path`, with the owner and mode of `like`.
-fn replace(path: &Path, text: &str, like: Option<&fs::Metadata>) -> io::Result<()> {
-    let directory = path.parent().ok_or(io::ErrorKind::IsADirectory)?;
-    fs::create_dir_all(directory)?;
-    let name = path.file_name().ok_or(io::ErrorKind::IsADirectory)?.to_string_lossy();
-    let fresh = directory.join(format!(".{name}.{}.new", std::process::id()));
-    let written = write(&fresh, text, like).and_then(|()| fs::rename(&fresh, path));
-    if written.is_err() {
-        let _ = fs::remove_file(&fresh);
-    }
-    written?;
-    File::open(directory)?.sync_all()
-}
-
-fn write(fresh: &Path, text: &str, like: Option<&fs::Metadata>) -> io::Result<()> {
-    // For nobody else until its owner is right.
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(fresh)?;
-    if let Some(like) = like {
-        fchown(&file, Some(like.uid()), Some(like.gid()))?;
-    }
-    let mode = like.map_or(MODE, |like| like.mode() & 0o7777);
-    file.set_permissions(fs::Permissions::from_mode(mode))?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()
+fn put(path: &Path, text: &str, like: Option<&fs::Metadata>) -> io::Result<()> {
+    fs::create_dir_all(path.parent().ok_or(io::ErrorKind::IsADirectory)?)?;
+    let write = |file: &mut File| {
+        // For nobody else until its owner is right.
+        if let Some(like) = like {
+            fchown(&*file, Some(like.uid()), Some(like.gid()))?;
+        }
+        let mode = like.map_or(MODE, |like| like.mode() & 0o7777);
+        file.set_permissions(fs::Permissions::from_mode(mode))?;
+        file.write_all(text.as_bytes())
+    };
+    replace(path, &name_of_this_process(path)?, Synced::FileAndDirectory, create_private, write)
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ use crate::sys::linux::pidfd::{MountNamespace, Process};
 use crate::wire::{AgentReply, Deliver, HookRequest, Layout, PROTOCOL, Surroundings};
 
 use super::agent::Agent;
-use super::arguments::{Arguments, Stage};
+use super::arguments::Arguments;
 use super::bundle::{read_config, read_state, rootfs};
 use super::claim::{claim, is_sandbox};
 use super::error::HookError;
@@ -22,7 +22,7 @@ use super::trace::Trace;
 
 /// Delivers the container's secrets; the policy of the hook, from top to bottom.
 pub(super) fn deliver(arguments: &Arguments) -> Result<(), HookError> {
-    let mut trace = Trace::start(arguments.trace.as_deref());
+    let mut trace = Trace::start(arguments.own.trace.as_deref());
     let state = read_state()?;
     let bundle = state.bundle.as_deref().ok_or(HookError::StateLacks { what: "bundle" })?;
     let config = read_config(bundle)?;
@@ -34,7 +34,7 @@ pub(super) fn deliver(arguments: &Arguments) -> Result<(), HookError> {
     reach(Point::HookRead);
 
     // First of all: the agent wakes up while we look at the container.
-    let agent = Agent::connect(&arguments.run_dir)?;
+    let agent = Agent::connect(&arguments.own.run_dir)?;
     reach(Point::HookConnected);
     let init = container_init(&state)?;
     refuse_shared_mount_namespace(&init)?;
@@ -50,10 +50,11 @@ pub(super) fn deliver(arguments: &Arguments) -> Result<(), HookError> {
     trace.step("claim");
     reach(Point::HookClaimed);
 
-    let (rootfs, existing) = match arguments.stage {
+    let (rootfs, existing) = if arguments.own.is_restored {
         // It has gone to its root already, and what it shows as /proc is nothing to rely on.
-        Stage::Restored => (PathBuf::from("/"), Some(Existing::of(&init)?)),
-        _ => (rootfs(bundle, &config)?, None),
+        (PathBuf::from("/"), Some(Existing::of(&init)?))
+    } else {
+        (rootfs(bundle, &config)?, None)
     };
     enter(&agent, &init, &rootfs)
         .and_then(|rootfs| attach(&agent, &rootfs, existing, &mut trace))

@@ -9,6 +9,8 @@ use crate::model::{ModelError, USER_SOCKET, escaped};
 use crate::oci::OciError;
 use crate::wire::ChannelError;
 
+use super::own::USAGE;
+
 /// Why the hook could not do its work.
 #[derive(Debug)]
 pub(super) enum HookError {
@@ -55,9 +57,7 @@ pub(super) enum HookError {
 impl fmt::Display for HookError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage => f.write_str(
-                "usage: runsecrets-hook create-runtime|prestart|poststop [--service NAME] [--ask] [--run-dir DIR] [--trace FILE]",
-            ),
+            Self::Usage => write!(f, "usage: {USAGE}"),
             Self::Startup { cause } => write!(f, "cannot drop what was inherited: {cause}"),
             Self::State(cause) => write!(f, "cannot use the state on standard input: {cause}"),
             Self::StateRead { cause } => write!(f, "cannot read the state from standard input: {cause}"),

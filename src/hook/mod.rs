@@ -27,6 +27,7 @@ mod bundle;
 mod claim;
 mod deliver;
 mod error;
+mod own;
 mod trace;
 mod withdraw;
 
@@ -58,7 +59,7 @@ pub fn main() -> u8 {
             let _ = writeln!(std::io::stdout(), "runsecrets-hook {}", env!("CARGO_PKG_VERSION"));
             DONE
         }
-        Stage::Deliver | Stage::Restored => match deliver::deliver(&arguments) {
+        Stage::Deliver => match deliver::deliver(&arguments) {
             Ok(()) => DONE,
             Err(error) => report(&error),
         },

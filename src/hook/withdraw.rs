@@ -26,7 +26,7 @@ pub(super) fn withdraw(arguments: &Arguments) -> Result<(), HookError> {
     reach(Point::WithdrawRead);
     let container = ContainerId::parse(&state.id).map_err(HookError::Claim)?;
     let request = HookRequest::Withdraw { container, bundle: bundle.to_string_lossy().into_owned() };
-    let made = match Agent::connect(&arguments.run_dir)?.ask(&request)? {
+    let made = match Agent::connect(&arguments.own.run_dir)?.ask(&request)? {
         (AgentReply::Withdrawn { made }, _) => made,
         _ => return Err(HookError::Unexpected),
     };

@@ -1,8 +1,8 @@
 //! A bundle's config.json: read with a limit, replaced whole or not at all.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt, fchown};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, fchown};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -10,6 +10,8 @@ use serde_json::Value;
 
 use crate::model::{SERVICE_ANNOTATION, ServiceName};
 use crate::oci::{self, Additions, Config, MAX_CONFIG};
+use crate::replace::{Synced, replace};
+use crate::sys::linux::file::create_private;
 
 use super::error::WrapperError;
 
@@ -85,32 +87,19 @@ pub(super) fn add_hooks(bundle: &Path, text: &[u8], additions: &Additions) -> Re
     if !changed {
         return Ok(());
     }
-    replace(&path, &config).map_err(|cause| WrapperError::Write { path, cause })
+    put(&path, &config).map_err(|cause| WrapperError::Write { path, cause })
 }
 
 /// Where config.json is a link, what it leads to is replaced, with its own owner and mode, and the link stays.
-fn replace(path: &Path, config: &Value) -> io::Result<()> {
+fn put(path: &Path, config: &Value) -> io::Result<()> {
     let path = std::fs::canonicalize(path)?;
-    let fresh = path.with_file_name(FRESH);
-    write(&path, &fresh, config).inspect_err(|_| {
-        let _ = std::fs::remove_file(&fresh);
+    let old = std::fs::symlink_metadata(&path)?;
+    let text = serde_json::to_vec(config).map_err(io::Error::other)?;
+    replace(&path, &path.with_file_name(FRESH), Synced::File, create_private, |file| {
+        file.write_all(&text)?;
+        fchown(&*file, Some(old.uid()), Some(old.gid()))?;
+        file.set_permissions(std::fs::Permissions::from_mode(old.mode() & 0o7777))
     })
-}
-
-fn write(path: &Path, fresh: &Path, config: &Value) -> io::Result<()> {
-    let old = std::fs::symlink_metadata(path)?;
-    // What a killed wrapper left is nobody's.
-    match std::fs::remove_file(fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(fresh)?;
-    serde_json::to_writer(&mut file, config).map_err(io::Error::other)?;
-    file.flush()?;
-    fchown(&file, Some(old.uid()), Some(old.gid()))?;
-    file.set_permissions(std::fs::Permissions::from_mode(old.mode() & 0o7777))?;
-    file.sync_all()?;
-    std::fs::rename(fresh, path)
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod agent;
 mod arguments;
 mod bundle;
 mod error;
+mod options;
 mod programs;
 mod snapshot;
 #[cfg(test)]
@@ -24,8 +25,9 @@ use std::process::{Command, ExitCode};
 
 use crate::model::{ClaimRoute, ServiceName};
 use crate::oci::Additions;
-use arguments::{Dialect, Invocation, Options, Verb};
+use arguments::{Dialect, Invocation, Verb};
 use error::WrapperError;
+use options::Options;
 
 /// Runs the program.
 pub fn main() -> ExitCode {

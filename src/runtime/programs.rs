@@ -8,8 +8,9 @@ use std::path::{Path, PathBuf};
 
 use nix::unistd::geteuid;
 
-use super::arguments::{Dialect, Options};
+use super::arguments::Dialect;
 use super::error::WrapperError;
+use super::options::Options;
 
 /// Where runtimes are looked for: not in `PATH`, which an engine may have from anywhere.
 const SEARCH: [&str; 6] = ["/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"];

@@ -15,8 +15,9 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use crate::model::ContainerId;
 use crate::wire::HookRequest;
 
-use super::arguments::{Dialect, Options, matching, option, takes_value};
+use super::arguments::{Dialect, matching, option, takes_value};
 use super::error::WrapperError;
+use super::options::Options;
 use super::{agent, prepare, programs};
 
 /// Options of `checkpoint` and `restore` that take a value.

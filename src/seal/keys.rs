@@ -72,7 +72,8 @@ impl Keys {
     }
 
     /// The store that these keys are for.
-    pub fn store_id(&self) -> &StoreId {
+    #[cfg(test)]
+    pub(super) fn store_id(&self) -> &StoreId {
         &self.store
     }
 

@@ -4,6 +4,7 @@
 pub mod answer;
 pub mod body;
 mod commands;
+pub mod containers;
 pub mod error;
 pub mod filters;
 pub mod secrets;
@@ -131,7 +132,7 @@ impl Api {
             ("POST", ["runsecrets", "v1", "unlock"]) => unlock::unlock(self, call).await,
             ("POST", ["runsecrets", "v1", "autolock"]) => unlock::autolock(self, call).await,
             ("GET", ["runsecrets", "v1", "status"]) => status::describe(self).await,
-            ("GET", ["runsecrets", "v1", "ps"]) => services::ps(self, None).await,
+            ("GET", ["runsecrets", "v1", "ps"]) => containers::ps(self, None).await,
             ("GET", ["runsecrets", "v1", "services"]) => services::list(self, call).await,
             ("POST", ["runsecrets", "v1", "services", "create"]) => services::create(self, call).await,
             ("GET", ["runsecrets", "v1", "services", reference]) => services::inspect(self, reference).await,
@@ -139,13 +140,13 @@ impl Api {
             ("POST", ["runsecrets", "v1", "services", reference, "update"]) => {
                 services::update(self, reference, call).await
             }
-            ("GET", ["runsecrets", "v1", "services", reference, "ps"]) => services::ps(self, Some(reference)).await,
+            ("GET", ["runsecrets", "v1", "services", reference, "ps"]) => containers::ps(self, Some(reference)).await,
             ("POST", ["runsecrets", "v1", "services", reference, "healthy"]) => {
-                services::healthy(self, reference).await
+                containers::service_healthy(self, reference).await
             }
             ("POST", ["runsecrets", "v1", "commands", "next"]) => commands::next(self).await,
             ("POST", ["runsecrets", "v1", "commands", number, "ended"]) => commands::ended(self, number, call).await,
-            ("POST", ["runsecrets", "v1", "containers", id, "healthy"]) => services::container_healthy(self, id).await,
+            ("POST", ["runsecrets", "v1", "containers", id, "healthy"]) => containers::healthy(self, id).await,
 
             (_, segments) => Err(unsupported(&method, path, segments)),
         }

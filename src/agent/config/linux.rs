@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, de};
 
-use super::{Bounded, Limits, Log, Paths, Secrets, absolute, absolute_path, optional_absolute_path};
+use super::{Bounded, Limits, Log, Paths, RootKey, Secrets, absolute, absolute_path, optional_absolute_path};
 use crate::agent::delivery::Protection;
 use crate::agent::docker::MAX_DAEMONS;
 use crate::model::{HOOK, RUN_DIR};
@@ -12,30 +12,13 @@ use crate::model::{HOOK, RUN_DIR};
 /// The file that is read when none is named.
 pub const DEFAULT_FILE: &str = "/etc/runsecrets/config.toml";
 
-/// The whole configuration. `packaging/config.toml` is a complete example.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Config {
-    /// Where things are.
-    pub paths: Paths,
-    /// What is logged.
-    pub log: Log,
-    /// Who may use the admin socket.
-    pub api: Api,
-    /// Connections and time-outs.
-    pub limits: Limits,
-    /// What is kept of secrets.
-    pub secrets: Secrets,
-    /// How secrets reach containers.
-    pub delivery: Delivery,
+config! {
     /// Containers of other users than root.
-    pub rootless: Rootless,
-    /// Where the root key comes from.
-    pub root_key: RootKey,
+    rootless: Rootless,
     /// Whose containers are known by their labels.
-    pub docker: Docker,
+    docker: Docker,
     /// Services as CDI devices.
-    pub cdi: Cdi,
+    cdi: Cdi,
 }
 
 /// Who may use the admin socket.
@@ -117,16 +100,6 @@ pub enum UserText {
     Name(String),
 }
 
-/// Where the root key comes from.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct RootKey {
-    /// The key file: 32 random bytes, 0400 or 0600, made at the first start. Default `root.key` in the state directory;
-    /// absolute.
-    #[serde(deserialize_with = "optional_absolute_path")]
-    pub file: Option<PathBuf>,
-}
-
 /// Whose containers are known by their labels.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
@@ -176,13 +149,6 @@ impl Default for Rootless {
             containers: Bounded::new(64),
             bytes: Bounded::new(67_108_864),
         }
-    }
-}
-
-impl Config {
-    /// The root key's file.
-    pub fn root_key_file(&self) -> PathBuf {
-        self.root_key.file.clone().unwrap_or_else(|| self.paths.state_dir.join("root.key"))
     }
 }
 

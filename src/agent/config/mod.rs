@@ -7,6 +7,32 @@ use std::time::Duration;
 
 use serde::{Deserialize, Deserializer, de};
 
+/// Defines `Config`: the tables that every platform has, and those that one has besides.
+macro_rules! config {
+    ($($(#[$doc:meta])* $key:ident: $table:ty,)*) => {
+        /// The whole configuration. `packaging/config.toml`, on Windows `windows/config.toml`, is a complete example.
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+        pub struct Config {
+            /// Where things are.
+            pub paths: Paths,
+            /// What is logged.
+            pub log: Log,
+            /// Where administrators ask, and who may.
+            pub api: Api,
+            /// Connections and time-outs.
+            pub limits: Limits,
+            /// What is kept of secrets.
+            pub secrets: Secrets,
+            /// How secrets reach containers.
+            pub delivery: Delivery,
+            /// Where the root key comes from.
+            pub root_key: RootKey,
+            $($(#[$doc])* pub $key: $table,)*
+        }
+    };
+}
+
 #[cfg_attr(windows, path = "windows.rs")]
 #[cfg_attr(target_os = "linux", path = "linux.rs")]
 mod keys;
@@ -82,6 +108,16 @@ pub struct Secrets {
     /// Versions of a value that are kept, the current one among them; older ones are erased with their keys. Default 3; 1
     /// to 100.
     pub kept_versions: Bounded<1, 100>,
+}
+
+/// Where the root key comes from.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
+pub struct RootKey {
+    /// The key file, made at the first start: 32 random bytes, 0400 or 0600; on Windows encrypted for this machine by the
+    /// Data Protection API. Default `root.key` in the state directory; absolute.
+    #[serde(deserialize_with = "optional_absolute_path")]
+    pub file: Option<PathBuf>,
 }
 
 /// A whole number from `MIN` to `MAX`.
@@ -229,6 +265,11 @@ impl Config {
         })?;
         config.paths.check()?;
         Ok(config)
+    }
+
+    /// The root key's file.
+    pub fn root_key_file(&self) -> PathBuf {
+        self.root_key.file.clone().unwrap_or_else(|| self.paths.state_dir.join("root.key"))
     }
 }
 

@@ -1,10 +1,8 @@
 //! The keys of the configuration on Windows.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Deserializer, de};
 
-use super::{Limits, Log, Paths, Secrets, optional_absolute_path};
+use super::{Limits, Log, Paths, RootKey, Secrets};
 use crate::model::PIPE;
 
 /// The file that is read when none is named.
@@ -12,25 +10,7 @@ pub const DEFAULT_FILE: &str = r"C:\ProgramData\runsecrets\config.toml";
 /// The longest name of a pipe, with `\\.\pipe\` before it, in characters.
 const MAX_PIPE: usize = 256;
 
-/// The whole configuration. `windows/config.toml` is a complete example.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct Config {
-    /// Where things are.
-    pub paths: Paths,
-    /// What is logged.
-    pub log: Log,
-    /// Where administrators ask.
-    pub api: Api,
-    /// Connections and time-outs.
-    pub limits: Limits,
-    /// What is kept of secrets.
-    pub secrets: Secrets,
-    /// How secrets reach containers.
-    pub delivery: Delivery,
-    /// Where the root key comes from.
-    pub root_key: RootKey,
-}
+config! {}
 
 /// Where administrators ask.
 #[derive(Debug, Deserialize)]
@@ -60,15 +40,6 @@ pub enum Bitlocker {
     Warn,
 }
 
-/// Where the root key comes from: a file that is encrypted for this machine by the Data Protection API.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case", default)]
-pub struct RootKey {
-    /// The key file, made at the first start. Default `root.key` in the state directory; absolute.
-    #[serde(deserialize_with = "optional_absolute_path")]
-    pub file: Option<PathBuf>,
-}
-
 impl Default for Paths {
     fn default() -> Self {
         Self { state_dir: r"C:\ProgramData\runsecrets\state".into(), run_dir: r"C:\ProgramData\runsecrets".into() }
@@ -78,13 +49,6 @@ impl Default for Paths {
 impl Default for Api {
     fn default() -> Self {
         Self { pipe: PIPE.to_owned() }
-    }
-}
-
-impl Config {
-    /// The root key's file.
-    pub fn root_key_file(&self) -> PathBuf {
-        self.root_key.file.clone().unwrap_or_else(|| self.paths.state_dir.join("root.key"))
     }
 }
 

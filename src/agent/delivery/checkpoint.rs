@@ -11,8 +11,8 @@ use crate::sys::linux::pidfd::Process;
 use crate::wire::{AgentReply, Channel};
 
 use super::held::{Held, Key, OutOfSight};
-use super::record::{Record, Scope};
-use super::{Deliveries, DeliveryError, HashSet};
+use super::record::Record;
+use super::{Deliveries, DeliveryError, HashSet, Scope};
 
 /// What a process is called that CRIU has made and not yet become the one it was.
 const CRIU: &str = "criu";

@@ -1,7 +1,7 @@
 //! One hook connection. The order of the steps is the policy: nothing is opened before the container is identified and
 //! the claim is judged, nothing is sent before it is on record, and what does not reach its end is scrubbed.
 
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -10,18 +10,18 @@ use crate::agent::catalog::Catalog;
 use crate::agent::clock;
 use crate::agent::events::Kind;
 use crate::deliver::DeliverError;
-use crate::deliver::linux::{Empty, FillPlan, Filled, IdMaps, Request, Room, Writable, owner_names, plan};
+use crate::deliver::linux::{Empty, FillPlan, Filled, IdMaps, Request, Room, Writable, plan};
 use crate::failpoint::{Point, reach};
-use crate::model::{Claim, ContainerId, Grants, Service, escaped, is_within};
+use crate::model::{Claim, ContainerId, Service, escaped};
 use crate::policy::{Authorized, Peer, Refusal, authorize, may_label, may_speak_for};
 use crate::seal::token_matches;
-use crate::sys::linux::owner::Namespaces;
 use crate::sys::linux::pidfd::Process;
-use crate::wire::{AgentReply, Channel, ChannelError, Deliver, HookRequest, MadePoint, Mount, PROTOCOL, Surroundings};
+use crate::wire::{AgentReply, Channel, ChannelError, Deliver, HookRequest, MadePoint, PROTOCOL};
 
+use super::conversation::{ask_for_owners, attach, surroundings};
+use super::filling::Filling;
 use super::held::{Container, Held, Key, Reserved};
 use super::identity;
-use super::put::delivered;
 use super::record::Record;
 use super::users::Asker;
 use super::{Delivered, Deliveries, Delivery, DeliveryError};
@@ -229,7 +229,7 @@ impl Deliveries {
         let filled = empty.fill(plan, &self.stage, |index| {
             let grant = grants.get(index).ok_or(DeliveryError::OutOfTurn)?;
             let (info, version, value) = catalog.open_value(authorized, grant)?;
-            secrets.push(delivered(info, version, grant, None));
+            secrets.push(Delivered::of(info, version, grant, None));
             Ok::<_, DeliveryError>(value)
         })?;
         Ok((filled, secrets))
@@ -267,14 +267,6 @@ impl Deliveries {
     }
 }
 
-/// Why a message does not fit: the hook says that it has failed, or it is out of turn.
-fn unexpected(message: HookRequest) -> DeliveryError {
-    match message {
-        HookRequest::Failed { reason } => DeliveryError::HookFailed(reason),
-        _ => DeliveryError::OutOfTurn,
-    }
-}
-
 /// The claimed service, by its whole name: what else the catalog would take for it (an id, a prefix) is no claim. To a user,
 /// one that is not there is as one that is closed.
 pub(super) fn service(catalog: &Catalog, claim: &Claim, peer: &Peer) -> Result<Service, DeliveryError> {
@@ -284,98 +276,5 @@ pub(super) fn service(catalog: &Catalog, claim: &Claim, peer: &Peer) -> Result<S
         (None, 0) => Err(DeliveryError::NoService(name.to_string())),
         (Some(service), uid) if uid == 0 || service.users.contain(uid) => Ok(service),
         (_, uid) => Err(Refusal::NotOpen { service: name.clone(), uid }.into()),
-    }
-}
-
-/// What the hook sees in the container, into which it may need to be let.
-fn surroundings(
-    channel: &Channel,
-    namespaces: impl FnOnce() -> Result<Namespaces, DeliveryError>,
-) -> Result<Surroundings, DeliveryError> {
-    let (mut message, _) = channel.receive()?;
-    if matches!(message, HookRequest::Namespaces) {
-        let found = namespaces()?;
-        channel.send(&AgentReply::Namespaces, &[found.user.as_fd(), found.mount.as_fd()])?;
-        (message, _) = channel.receive()?;
-    }
-    match message {
-        HookRequest::Surroundings(surroundings) => Ok(surroundings),
-        other => Err(unexpected(other)),
-    }
-}
-
-/// Names in grants are looked up by the hook, in the container: the agent does not read what an image brings.
-fn ask_for_owners(channel: &Channel, grants: &Grants) -> Result<(Vec<u32>, Vec<u32>), DeliveryError> {
-    let (users, groups) = owner_names(grants);
-    if users.is_empty() && groups.is_empty() {
-        return Ok((Vec::new(), Vec::new()));
-    }
-    channel.send(&AgentReply::Lookup { users, groups }, &[])?;
-    match channel.receive()? {
-        (HookRequest::Owners { users, groups }, _) => Ok((users, groups)),
-        (other, _) => Err(unexpected(other)),
-    }
-}
-
-/// Sends the mounts, and waits until the hook has attached them.
-fn attach(
-    channel: &Channel,
-    root: (u32, u32),
-    mounts: Vec<Mount>,
-    clones: &[OwnedFd],
-) -> Result<Vec<MadePoint>, DeliveryError> {
-    let fds: Vec<BorrowedFd<'_>> = clones.iter().map(AsFd::as_fd).collect();
-    channel.send(&AgentReply::Mounts { mounts, root }, &fds)?;
-    reach(Point::DeliverSent);
-    match channel.receive()? {
-        (HookRequest::Attached { made }, _) => Ok(made),
-        (other, _) => Err(unexpected(other)),
-    }
-}
-
-/// A container whose delivery is not finished: scrubbed and taken off the record when dropped.
-struct Filling<'d> {
-    deliveries: &'d Deliveries,
-    container: Option<Container>,
-}
-
-impl Filling<'_> {
-    fn mounts(&self) -> Vec<Mount> {
-        self.container.as_ref().map(|container| container.mounts.clone()).unwrap_or_default()
-    }
-
-    fn record(&self) -> Result<(), DeliveryError> {
-        match &self.container {
-            Some(container) => self.deliveries.records.write(&Record::of(container)),
-            None => Ok(()),
-        }
-    }
-
-    fn watch_reads(&mut self, key: &Key) -> Result<(), DeliveryError> {
-        match &mut self.container {
-            Some(container) => self.deliveries.watch_reads(key, container),
-            None => Ok(()),
-        }
-    }
-
-    fn process(&self) -> Result<&Arc<Process>, DeliveryError> {
-        self.container.as_ref().map(|container| &container.process).ok_or(DeliveryError::OutOfTurn)
-    }
-
-    fn finish(mut self, made: Vec<MadePoint>) -> Result<Container, DeliveryError> {
-        let mut container = self.container.take().ok_or(DeliveryError::OutOfTurn)?;
-        // Only what leads to a mount of ours can have been made for it: the list is kept, and comes from the hook.
-        let mounts = &container.mounts;
-        container.made = made;
-        container.made.retain(|point| mounts.iter().any(|mount| is_within(&mount.at, &point.at)));
-        Ok(container)
-    }
-}
-
-impl Drop for Filling<'_> {
-    fn drop(&mut self) {
-        if let Some(container) = &self.container {
-            self.deliveries.scrub_container(container, "not attached");
-        }
     }
 }

@@ -5,9 +5,13 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{Command, CommandEnd, ContainerId, Id, SecretName, ServiceName, Signal, Target, Timestamp, Until};
+use crate::agent::clock;
+use crate::model::{
+    Command, CommandEnd, ContainerId, Grant, Id, SecretInfo, SecretName, ServiceName, Signal, Target, Timestamp, Until,
+};
+use crate::sys::here::clock::since_boot;
 
-use super::{Delivered, Protection};
+use super::Protection;
 
 /// One container and what it holds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +44,44 @@ pub struct Delivery {
     /// The command that was run for it then, if its service asks for that.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub commanded: Option<Commanded>,
+}
+
+/// One secret in a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Delivered {
+    /// The secret.
+    pub id: Id,
+    /// Its name.
+    pub name: SecretName,
+    /// Which version of its value.
+    pub version: u64,
+    /// Where it stands.
+    pub target: Target,
+    /// Since when this version does.
+    pub since: Timestamp,
+    /// What takes it away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<Until>,
+    /// Since when there has been a version of it, by the clock that nobody sets: time since the machine started.
+    #[serde(default = "since_boot")]
+    pub there_since: Duration,
+}
+
+impl Delivered {
+    /// What a container holds from now on; how long it may stay counts from when the secret first was there.
+    pub(super) fn of(info: SecretInfo, version: u64, grant: &Grant, before: Option<&Self>) -> Self {
+        let same = before.filter(|before| before.id == info.id);
+        Self {
+            there_since: same.map_or_else(since_boot, |before| before.there_since),
+            id: info.id,
+            name: info.name,
+            version,
+            target: grant.target.clone(),
+            since: clock::now(),
+            // What was changed for the next start alone is not changed by a new value.
+            until: same.map_or(grant.until, |before| before.until),
+        }
+    }
 }
 
 /// How a container was told that its secrets have changed.

@@ -1,22 +1,19 @@
-//! Changes to containers that run: new versions, new grants, revocations. Each file changes whole, at once, while the
-//! container reads; what could not be changed is said, and the rest goes on.
+//! Changes to containers that run: new versions, and by `regrant` new grants and revocations. Each file changes whole, at once,
+//! while the container reads; what could not be changed is said, and the rest goes on.
 
 use std::panic::resume_unwind;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::Builder;
 
-use crate::agent::catalog::{Catalog, CatalogError, Status};
+use crate::agent::catalog::{Catalog, CatalogError};
 use crate::agent::clock;
-use crate::deliver::DeliverError;
-use crate::deliver::linux::{PlannedFile, Running};
+use crate::deliver::linux::Running;
 use crate::failpoint::{Point, reach};
-use crate::model::{Grant, Id, Target};
-use crate::policy::{Authorized, Refusal, renew};
+use crate::model::{Grant, Id, SecretName, Service, Target};
+use crate::policy::{Authorized, renew};
 
 use super::held::{Container, Held, Key};
-use super::put::delivered;
-use super::record::{Announced, Record, Scope};
-use super::{Delivered, Deliveries, DeliveryError, Notified, Outcome};
+use super::{Announced, Delivered, Deliveries, DeliveryError, Notified, Outcome, Scope};
 
 /// How many containers are changed at one time.
 const AT_ONCE: usize = 8;
@@ -28,7 +25,7 @@ impl Deliveries {
     /// # Errors
     /// [`DeliveryError::Record`]; nothing may be changed then.
     pub fn announce(&self, scope: Scope) -> Result<Announced, DeliveryError> {
-        self.records.announce(scope)
+        self.announcements.make(scope)
     }
 
     /// Brings every container that the announced change is about up to what the catalog says; returns when each has been, or
@@ -49,7 +46,7 @@ impl Deliveries {
         let keys: Vec<Key> = keys.into_iter().map(|(_, key)| key).collect();
         let outcomes = self.change_all(catalog, &keys, scope);
         reach(Point::ChangeDone);
-        self.records.forget(announced);
+        self.announcements.forget(announced);
         reach(Point::ChangeForgotten);
         outcomes
     }
@@ -79,7 +76,7 @@ impl Deliveries {
 
     /// Finishes what an earlier agent had announced and not done, and what it had taken out of sight.
     pub fn finish_announced(&self, catalog: &Catalog) {
-        for announced in self.records.left() {
+        for announced in self.announcements.left() {
             reach(Point::FinishBegun);
             tracing::info!("finishing a change that an earlier agent had begun");
             self.change(catalog, &announced);
@@ -199,124 +196,8 @@ impl Deliveries {
         self.put_all(catalog, &authorized, container, wanted)
     }
 
-    /// Gives `container` what its service grants now, and takes what it does not.
-    fn regrant(&self, catalog: &Catalog, container: &mut Container) -> Vec<Outcome> {
-        let renewed = match self.renewed(catalog, container) {
-            Ok(renewed) => Some(renewed),
-            Err(DeliveryError::Catalog(error)) if error.status() == Status::NotFound => None,
-            // Closed to the user whose container it is.
-            Err(DeliveryError::Refused(Refusal::NotOpen { .. })) => None,
-            Err(error) => {
-                tracing::error!(container = %container.delivery.id, "nothing is changed: {error}");
-                return Vec::new();
-            }
-        };
-        let granted = renewed.as_ref().map_or(&[][..], |authorized| authorized.grants().as_slice());
-        let mut done = self.revoke_all_but(granted, container);
-        let Some(authorized) = &renewed else { return done };
-        // What has left is not given again, as long as it is granted: that comes with the next start.
-        let live = container.delivery.still_there(granted);
-        let granted = live.as_slice();
-        for held in &mut container.delivery.secrets {
-            held.until = granted.iter().find(|grant| grant.target == held.target).and_then(|grant| grant.until);
-        }
-        if container.delivery.uid != 0 {
-            done.extend(self.regrant_of_user(catalog, container, authorized, granted));
-            return done;
-        }
-        let planned = {
-            let files = container.files.clone();
-            container.running(self).plan(&live, &files)
-        };
-        let change = match planned {
-            Ok(change) => change,
-            Err(error) => {
-                // One target that cannot be had is named in the error; none of the others is touched.
-                let targets = granted.iter().map(|grant| &grant.target);
-                done.extend(outcomes(container, targets, "grant", Err(error.into())));
-                return done;
-            }
-        };
-        let mut wanted = Vec::new();
-        let mut added = Vec::new();
-        for file in &change.plan.files {
-            let Some(grant) = granted.get(file.grant) else { continue };
-            match container.index_of(&grant.target) {
-                Some(index) => {
-                    let path = container.files[index].path.clone();
-                    wanted.push((index, grant, PlannedFile { path, ..file.clone() }));
-                }
-                None => added.push((grant, file)),
-            }
-        }
-        done.extend(self.put_all(catalog, authorized, container, wanted));
-        for (grant, file) in added {
-            let opened = catalog.open_value(authorized, grant).map_err(DeliveryError::from);
-            let added = opened.and_then(|(info, version, value)| {
-                let made = container.running(self).make_room_to_add(file)?;
-                let begun = change.mount_for(file, &container.mounts).map(|(mount, _)| mount.clone());
-                if made || begun.is_some() {
-                    container.begun = begun;
-                    self.records.write(&Record::of(container))?;
-                }
-                let added = container.running(self).add(&change, file, grant.target.as_str(), &value);
-                container.begun = None;
-                added?;
-                container.delivery.secrets.push(delivered(info, version, grant, None));
-                container.files.push(file.clone());
-                self.records.write(&Record::of(container))?;
-                reach(Point::GrantRecorded);
-                Ok(())
-            });
-            done.push(outcome(container, &grant.target, "grant", added));
-        }
-        done
-    }
-
-    /// The same for a user's container, into which we do not go: what it has is brought up to date, what it has not comes
-    /// with its next start.
-    fn regrant_of_user(
-        &self,
-        catalog: &Catalog,
-        container: &mut Container,
-        authorized: &Authorized,
-        granted: &[Grant],
-    ) -> Vec<Outcome> {
-        let (mut wanted, mut outcomes) = (Vec::new(), Vec::new());
-        for grant in granted {
-            match container.index_of(&grant.target) {
-                None => outcomes.push(outcome(container, &grant.target, "grant", Err(DeliverError::NextStart.into()))),
-                Some(index) => wanted.push((index, grant, container.files[index].clone())),
-            }
-        }
-        outcomes.extend(self.put_all(catalog, authorized, container, wanted));
-        outcomes
-    }
-
-    fn revoke_all_but(&self, granted: &[Grant], container: &mut Container) -> Vec<Outcome> {
-        container.delivery.ended.retain(|ended| granted.iter().any(|grant| ended.is_by(grant)));
-        let mut outcomes = Vec::new();
-        let mut index = 0;
-        while index < container.delivery.secrets.len() {
-            let target = container.delivery.secrets[index].target.clone();
-            if granted.iter().any(|grant| grant.target == target) {
-                index += 1;
-                continue;
-            }
-            let others: Vec<Target> = container.delivery.secrets.iter().map(|held| held.target.clone()).collect();
-            let others: Vec<&str> = others.iter().filter(|other| **other != target).map(Target::as_str).collect();
-            let file = container.files.remove(index);
-            container.delivery.secrets.remove(index);
-            let removed = container.running(self).remove(&file, target.as_str(), &others).map_err(DeliveryError::from);
-            let done = removed.and_then(|()| self.records.write(&Record::of(container)));
-            reach(Point::RevokeRecorded);
-            outcomes.push(outcome(container, &target, "revoke", done));
-        }
-        outcomes
-    }
-
     /// What the container's service is now.
-    fn renewed(&self, catalog: &Catalog, container: &Container) -> Result<Authorized, DeliveryError> {
+    pub(super) fn renewed(&self, catalog: &Catalog, container: &Container) -> Result<Authorized, DeliveryError> {
         let held = &container.delivery;
         // By its id: what else the catalog would take for one (a name, a prefix) is another service.
         let known = catalog.service(held.service_id.as_str()).ok().filter(|service| service.id == held.service_id);
@@ -325,6 +206,20 @@ impl Deliveries {
             reference: held.service.to_string(),
         })?;
         Ok(renew(held.uid, &held.id, (&held.service_id, &held.service), &service)?)
+    }
+}
+
+impl Scope {
+    /// The services whose containers it may be about, though they hold nothing yet.
+    fn services(&self, catalog: &Catalog) -> Vec<Id> {
+        let ids = match self {
+            Self::Secrets(ids) => ids,
+            Self::Service(id) => return vec![id.clone()],
+        };
+        let names: Vec<SecretName> =
+            ids.iter().filter_map(|id| catalog.secret(id.as_str()).ok()).map(|secret| secret.name).collect();
+        let grants = |service: &Service| service.grants.as_slice().iter().any(|grant| names.contains(&grant.source));
+        catalog.services().into_iter().filter(grants).map(|service| service.id).collect()
     }
 }
 
@@ -356,7 +251,7 @@ pub(super) fn outcome(
 }
 
 impl Container {
-    fn index_of(&self, target: &Target) -> Option<usize> {
+    pub(super) fn index_of(&self, target: &Target) -> Option<usize> {
         self.delivery.secrets.iter().position(|held| held.target == *target)
     }
 

@@ -4,7 +4,11 @@
 //! | file | what |
 //! |---|---|
 //! | `exchange` | a hook connection, from request to record |
+//! | `conversation` | what is said in between |
+//! | `filling` | a container that has not all of it yet |
 //! | `listed` | what is told of a container, on every platform |
+//! | `announced` | changes that are to be finished, on every platform |
+//! | `disk` | what of both is on disk, on every platform |
 //! | `command` | what is run on the host after a change, by somebody else |
 //! | `descriptors` | how many containers the agent's descriptors are enough for |
 //! | `environment` | what a service wants in a container's environment, for the wrapper |
@@ -12,31 +16,39 @@
 //! | `selectors` | which service an engine's annotations make of it |
 //! | `held` | the containers that hold secrets, and what is left of those that did |
 //! | `live` | changes to containers that run |
+//! | `regrant` | more and less for them |
 //! | `put` | new values in places that a container has |
 //! | `checkpoint` | mounts out of sight while CRIU writes a container to a disk |
 //! | `superseded` | the old one, while somebody may still be reading it |
 //! | `record` | the same on disk, without values, so that a new agent knows them |
 //! | `until` | secrets that leave before their container ends |
+//! | `read` | those that leave when they have been read |
 //! | `reaper` | a container's process ends: scrub |
 //! | `gone` | file systems that users hold on to |
 //! | `users` | containers of other users than root: whose they are, and their part of the room |
 //! | `weakness` | what a container may do that its secrets are not safe from |
 //! | `error` | refusals, in words for the operator |
 
+mod announced;
 mod checkpoint;
 mod command;
+mod conversation;
 mod descriptors;
+mod disk;
 mod environment;
 mod error;
 mod exchange;
+mod filling;
 mod gone;
 mod held;
 mod identity;
 mod listed;
 mod live;
 mod put;
+mod read;
 mod reaper;
 mod record;
+mod regrant;
 mod selectors;
 mod superseded;
 mod until;
@@ -48,25 +60,23 @@ use std::path::Path;
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
-use serde::{Deserialize, Serialize};
-
 pub use crate::deliver::linux::Protection;
 use crate::deliver::linux::{Medium, Stage, Swap};
-use crate::model::{Id, SecretName, Target, Timestamp, Until};
-use crate::sys::linux::clock::since_boot;
+use crate::replace::Synced;
 use crate::sys::linux::pidfd::MountNamespace;
 
 use super::autolock::Autolock;
 use super::docker::Docker;
 use super::events::Events;
+use announced::Announcements;
+pub use announced::{Announced, Scope};
 use descriptors::Descriptors;
 pub use error::DeliveryError;
 use gone::Lingering;
 use held::{Held, Key};
-pub use listed::{CommandState, Commanded, Delivery, Ended, Notified, Order, Outcome};
+pub use listed::{CommandState, Commanded, Delivered, Delivery, Ended, Notified, Order, Outcome};
 use reaper::Reaper;
 use record::Records;
-pub use record::{Announced, Scope};
 pub use selectors::{PatternError, check as check_selectors};
 use superseded::Superseded;
 pub use until::Healthy;
@@ -78,26 +88,8 @@ pub use weakness::Weakness;
 /// The directory in the run directory in which mounts are staged on older kernels; always empty.
 const STAGE_DIR: &str = "stage";
 
-/// One secret in a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Delivered {
-    /// The secret.
-    pub id: Id,
-    /// Its name.
-    pub name: SecretName,
-    /// Which version of its value.
-    pub version: u64,
-    /// Where it stands.
-    pub target: Target,
-    /// Since when this version does.
-    pub since: Timestamp,
-    /// What takes it away.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Until>,
-    /// Since when there has been a version of it, by the clock that nobody sets: time since the machine started.
-    #[serde(default = "since_boot")]
-    pub there_since: Duration,
-}
+/// What a record on disk is kept from: the run directory does not outlive a start of the machine.
+const SYNCED: Synced = Synced::Nothing;
 
 /// What of the configuration concerns delivery.
 #[derive(Debug, Clone)]
@@ -124,6 +116,7 @@ pub struct Deliveries {
     size_limit: Option<u64>,
     generations: bool,
     records: Records,
+    announcements: Announcements,
     shares: Arc<Shares>,
     lingering: Arc<Lingering>,
     held: Mutex<HashMap<Key, Held>>,
@@ -170,6 +163,7 @@ impl Deliveries {
             size_limit: settings.size_limit,
             generations: settings.generations,
             records,
+            announcements: Announcements::open(run_dir),
             shares: Shares::new(settings.users),
             lingering: Lingering::start()?,
             held: Mutex::default(),

@@ -1,12 +1,10 @@
 //! New values in the places that a running container has already: one file at a time, or all below /run/secrets in one step.
 
 use crate::agent::catalog::Catalog;
-use crate::agent::clock;
 use crate::deliver::linux::{New, Old, PlannedFile};
 use crate::failpoint::{Point, reach};
-use crate::model::{Grant, SecretInfo};
+use crate::model::Grant;
 use crate::policy::Authorized;
-use crate::sys::linux::clock::since_boot;
 
 use super::held::Container;
 use super::live::{outcome, outcomes};
@@ -42,7 +40,7 @@ impl Deliveries {
                 self.superseded.put(container.process.pid(), container.started, Old::File(old));
                 reach(Point::RotateSuperseded);
                 container.delivery.secrets[index] =
-                    delivered(info, version, grant, Some(&container.delivery.secrets[index]));
+                    Delivered::of(info, version, grant, Some(&container.delivery.secrets[index]));
                 container.files[index] = file;
                 // On record before the next one: an agent that is killed here leaves a record that is true, or one file behind.
                 self.records.write(&Record::of(container))?;
@@ -72,7 +70,7 @@ impl Deliveries {
             changes.push((
                 *index,
                 file.clone(),
-                delivered(info, version, grant, Some(&container.delivery.secrets[*index])),
+                Delivered::of(info, version, grant, Some(&container.delivery.secrets[*index])),
             ));
         }
         self.flip(container, &news)?;
@@ -103,19 +101,4 @@ fn is_there(catalog: &Catalog, container: &Container, index: usize, grant: &Gran
         secret.id == held.id && secret.current().is_some_and(|version| version.number == held.version)
     });
     is_current && (stands.uid, stands.gid, stands.mode) == (file.uid, file.gid, file.mode)
-}
-
-/// What a container holds from now on; how long it may stay counts from when the secret first was there.
-pub(super) fn delivered(info: SecretInfo, version: u64, grant: &Grant, before: Option<&Delivered>) -> Delivered {
-    let same = before.filter(|before| before.id == info.id);
-    Delivered {
-        there_since: same.as_ref().map_or_else(since_boot, |before| before.there_since),
-        id: info.id,
-        name: info.name,
-        version,
-        target: grant.target.clone(),
-        since: clock::now(),
-        // What was changed for the next start alone is not changed by a new value.
-        until: same.map_or(grant.until, |before| before.until),
-    }
 }

@@ -1,34 +1,26 @@
 //! Deliveries on disk, in the run directory: enough for a new agent to find the containers again, and no value.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, DirBuilder};
+use std::io;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use crate::agent::catalog::Catalog;
 use crate::deliver::linux::{
     Adopted, FileSystem, Hidden, OldFile, PlannedFile, Swap, Unfinished, Writable, adopt, shown,
 };
-use crate::failpoint::{Point, reach};
-use crate::model::{Id, SecretName, Service};
 use crate::sys::linux::owner::Ownership;
 use crate::sys::linux::pidfd::Process;
 use crate::wire::{MadePoint, Mount};
 
 use super::held::{Container, Key, OutOfSight};
 use super::users::Shares;
-use super::{Delivery, DeliveryError};
+use super::{Delivery, DeliveryError, disk};
 
 /// The directory in the run directory.
 const DIRECTORY: &str = "containers";
-/// Files beside it, `change-N.json`, say which changes are under way.
-const ANNOUNCEMENT: &str = "change-";
-/// The most bytes of one record.
-const MAX_RECORD: u64 = 4 * 1024 * 1024;
 
 /// One container's delivery.
 #[derive(Debug, Serialize, Deserialize)]
@@ -184,127 +176,38 @@ pub(super) fn survivors(ended: &[Record]) -> Vec<Survivor> {
     shown.filter(|(_, shown)| !shown.is_empty()).collect()
 }
 
-/// Which containers a change is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Scope {
-    /// Those that hold one of these secrets: they get its current version.
-    Secrets(Vec<Id>),
-    /// Those of this service: they get what it grants.
-    Service(Id),
-}
-
-impl Scope {
-    /// The services whose containers it may be about, though they hold nothing yet.
-    pub(super) fn services(&self, catalog: &Catalog) -> Vec<Id> {
-        let ids = match self {
-            Self::Secrets(ids) => ids,
-            Self::Service(id) => return vec![id.clone()],
-        };
-        let names: Vec<SecretName> =
-            ids.iter().filter_map(|id| catalog.secret(id.as_str()).ok()).map(|secret| secret.name).collect();
-        let grants = |service: &Service| service.grants.as_slice().iter().any(|grant| names.contains(&grant.source));
-        catalog.services().into_iter().filter(grants).map(|service| service.id).collect()
-    }
-
-    pub(super) fn concerns(&self, delivery: &Delivery) -> bool {
-        match self {
-            Self::Secrets(ids) => delivery.secrets.iter().any(|secret| ids.contains(&secret.id)),
-            Self::Service(id) => delivery.service_id == *id,
-        }
-    }
-}
-
-/// A change that is on record and not finished; there may be several at one time.
-#[derive(Debug)]
-pub struct Announced {
-    pub(super) scope: Scope,
-    path: PathBuf,
-}
-
 /// The directory of records.
 #[derive(Debug)]
-pub(super) struct Records {
-    directory: PathBuf,
-    /// What an earlier agent had announced and not finished.
-    left: Mutex<Vec<Announced>>,
-    /// The number of the next announcement: above those that are left.
-    next: AtomicU64,
-}
+pub(super) struct Records(PathBuf);
 
 impl Records {
     /// Opens, and makes if need be, the directory in `run_dir`.
     pub(super) fn open(run_dir: &Path) -> Result<Self, DeliveryError> {
         let directory = run_dir.join(DIRECTORY);
         make_private_dir(&directory)?;
-        let (mut left, mut next) = (Vec::new(), 0);
-        for path in fs::read_dir(run_dir).into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
-            let Some(number) = announcement(&path) else {
-                // What an agent left that was killed while it wrote.
-                if announcement(&path.with_extension("json")).is_some() {
-                    let _ = fs::remove_file(&path);
-                }
-                continue;
-            };
-            next = next.max(number + 1);
-            match fs::read(&path).map(|text| serde_json::from_slice(&text)) {
-                Ok(Ok(scope)) => left.push(Announced { scope, path }),
-                _ => drop(fs::remove_file(&path)),
-            }
-        }
-        Ok(Self { directory, left: Mutex::new(left), next: AtomicU64::new(next) })
+        Ok(Self(directory))
     }
 
     /// Writes or replaces a record: whole or not at all.
     pub(super) fn write(&self, record: &Record) -> Result<(), DeliveryError> {
-        let path = self.path(record);
-        let bytes = serde_json::to_vec(record).map_err(io::Error::other);
-        bytes.and_then(|bytes| replace(&path, &bytes)).map_err(|cause| DeliveryError::Record { path, cause })
+        disk::write(&self.path(record), record)
     }
 
     /// Removes a record; one that is not there is no error.
     pub(super) fn remove(&self, record: &Record) -> Result<(), DeliveryError> {
-        let path = self.path(record);
-        match fs::remove_file(&path) {
-            Err(cause) if cause.kind() != io::ErrorKind::NotFound => Err(DeliveryError::Record { path, cause }),
-            _ => Ok(()),
-        }
-    }
-
-    /// Writes down which change is about to be made.
-    pub(super) fn announce(&self, scope: Scope) -> Result<Announced, DeliveryError> {
-        let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let path = self.directory.with_file_name(format!("{ANNOUNCEMENT}{number}.json"));
-        let text = serde_json::to_vec(&scope).map_err(io::Error::other);
-        match text.and_then(|text| replace(&path, &text)) {
-            Ok(()) => Ok(Announced { scope, path }),
-            Err(cause) => Err(DeliveryError::Record { path, cause }),
-        }
-    }
-
-    /// The changes that an earlier agent announced and did not finish; each is handed out once.
-    pub(super) fn left(&self) -> Vec<Announced> {
-        std::mem::take(&mut self.left.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// The change that was announced is done.
-    pub(super) fn forget(&self, announced: &Announced) {
-        if let Err(error) = fs::remove_file(&announced.path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            tracing::error!(%error, "cannot remove {}", announced.path.display());
-        }
+        disk::remove(&self.path(record))
     }
 
     /// Every record. What is none, or was not finished, is removed; one that cannot be read now stays, and so does what another
     /// version of this program may have written for a container that runs.
     pub(super) fn read_all(&self) -> Vec<Record> {
         let mut records = Vec::new();
-        let entries = fs::read_dir(&self.directory).inspect_err(|error| {
-            tracing::error!(%error, "cannot read {}: no container is taken over", self.directory.display());
+        let entries = fs::read_dir(&self.0).inspect_err(|error| {
+            tracing::error!(%error, "cannot read {}: no container is taken over", self.0.display());
         });
         for path in entries.into_iter().flatten().filter_map(|entry| Some(entry.ok()?.path())) {
-            let stays = match read(&path).map(|bytes| serde_json::from_slice::<Record>(&bytes)) {
-                Ok(Ok(record)) if path == self.path(&record) => {
+            let stays = match disk::read::<Record>(&path) {
+                Ok(Some(record)) if path == self.path(&record) => {
                     records.push(record);
                     continue;
                 }
@@ -323,33 +226,8 @@ impl Records {
     }
 
     fn path(&self, record: &Record) -> PathBuf {
-        self.directory.join(format!("{}-{}.json", record.delivery.pid, record.started))
+        self.0.join(format!("{}-{}.json", record.delivery.pid, record.started))
     }
-}
-
-/// Writes `path` whole or not at all.
-fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let fresh = path.with_extension("new");
-    let write = || {
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        file.write_all(bytes)?;
-        reach(Point::RecordWritten);
-        fs::rename(&fresh, path)
-    };
-    write().inspect_err(|_| drop(fs::remove_file(&fresh)))?;
-    reach(Point::RecordReplaced);
-    Ok(())
-}
-
-/// The number of the announcement that `path` is.
-fn announcement(path: &Path) -> Option<u64> {
-    path.file_name()?.to_str()?.strip_prefix(ANNOUNCEMENT)?.strip_suffix(".json")?.parse().ok()
-}
-
-fn read(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_RECORD).read_to_end(&mut bytes)?;
-    Ok(bytes)
 }
 
 /// Whether the process that a record of this name is about has not ended, as far as can be told.

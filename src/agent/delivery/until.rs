@@ -1,5 +1,5 @@
-//! Secrets that leave before their container ends: after a time, when it is healthy, when they have been read. One thread
-//! waits for what the clock and the kernel say; that a container is healthy the administrator says, or Docker, where the
+//! Secrets that leave before their container ends: after a time, when it is healthy, when they have been read (see `read`). One
+//! thread waits for what the clock and the kernel say; that a container is healthy the administrator says, or Docker, where the
 //! configuration names it.
 //!
 //! A secret that has left is on record as such, and is not put there again as long as it is granted: a container that is
@@ -30,15 +30,11 @@ const RETRY: Duration = Duration::from_secs(1);
 /// How often Docker is asked whether a container is healthy that has a secret until then.
 const HEALTH_PERIOD: Duration = Duration::from_secs(2);
 
-/// How many old versions of files are known in one container by which a secret leaves when they are read: each has been
-/// replaced by a new value, and is emptied some seconds after that.
-const MAX_OLD: usize = 256;
-
 /// What is waited for.
 pub(super) struct Leaving {
     timer: Timer,
     /// The kernel's word on who reads, where it gives it.
-    reads: Result<Reads, std::io::Error>,
+    pub(super) reads: Result<Reads, std::io::Error>,
     /// Whose file systems are watched, by device.
     watched: Mutex<HashMap<u64, Key>>,
 }
@@ -97,7 +93,7 @@ impl Leaving {
         })
     }
 
-    fn watched(&self) -> MutexGuard<'_, HashMap<u64, Key>> {
+    pub(super) fn watched(&self) -> MutexGuard<'_, HashMap<u64, Key>> {
         self.watched.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -168,99 +164,9 @@ impl Deliveries {
         self.list().into_iter().map(|delivery| delivery.id).filter(|known| known.as_str().starts_with(id)).collect()
     }
 
-    /// Whether the kernel tells who reads.
-    ///
-    /// # Errors
-    /// [`DeliveryError::ReadsUnseen`]: no secret can be there until it is read.
-    pub fn sees_reads(&self) -> Result<(), DeliveryError> {
-        self.reads().map(drop)
-    }
-
-    fn reads(&self) -> Result<&Reads, DeliveryError> {
-        let unseen = |error: &std::io::Error| DeliveryError::ReadsUnseen(error.kind().into());
-        self.leaving.reads.as_ref().map_err(unseen)
-    }
-
     fn keys_where(&self, is_meant: impl Fn(&Delivery) -> bool) -> Vec<Key> {
         let is_meant = |held: &Held| held.delivery().is_some_and(&is_meant);
         self.held().iter().filter(|(_, held)| is_meant(held)).map(|(key, _)| key.clone()).collect()
-    }
-
-    /// Watches the files of `container` that leave when they are read.
-    pub(super) fn watch_reads(&self, key: &Key, container: &mut Container) -> Result<(), DeliveryError> {
-        self.forget_old_files(container);
-        let mut current = Vec::new();
-        for (held, file) in container.delivery.secrets.iter().zip(&container.files) {
-            if held.until != Some(Until::Read) {
-                continue;
-            }
-            let reads = self.reads()?;
-            let Some(file) =
-                container.writable.file(&file.path, held.target.as_str()).map_err(DeliveryError::ReadsUnseen)?
-            else {
-                continue;
-            };
-            let device = file.device().map_err(DeliveryError::ReadsUnseen)?;
-            let number = file.number().map_err(DeliveryError::ReadsUnseen)?;
-            reads.watch(&file).map_err(DeliveryError::ReadsUnseen)?;
-            self.leaving.watched().insert(device, key.clone());
-            let watched = (device, number, held.target.clone());
-            current.push((device, number));
-            if !container.watched.contains(&watched) {
-                container.watched.push(watched);
-            }
-        }
-        let is_old = |it: &(u64, u64, Target)| !current.contains(&(it.0, it.1));
-        while container.watched.iter().filter(|it| is_old(it)).count() > MAX_OLD
-            && let Some(oldest) = container.watched.iter().position(is_old)
-        {
-            container.watched.remove(oldest);
-        }
-        Ok(())
-    }
-
-    /// The same for a container that runs: what cannot be watched may not stay.
-    pub(super) fn watch_reads_or_end(&self, key: &Key, container: &mut Container) -> Vec<Outcome> {
-        let Err(error) = self.watch_reads(key, container) else { return Vec::new() };
-        tracing::error!(container = %key.id, "{error}");
-        self.end_in(container, &|held| held.until == Some(Until::Read))
-    }
-
-    /// The same for a container that an earlier agent has delivered to. What was read meanwhile nobody knows: it stays until
-    /// it is read again.
-    pub(super) fn watch_again(&self, key: &Key, container: &mut Container) {
-        let is_gone = |(held, file): (&Delivered, _)| {
-            let file: &crate::deliver::linux::PlannedFile = file;
-            let found = container.writable.file(&file.path, held.target.as_str());
-            held.until.is_some() && found.is_err_and(|error| error.kind() == std::io::ErrorKind::NotFound)
-        };
-        let gone: Vec<Target> = container
-            .delivery
-            .secrets
-            .iter()
-            .zip(&container.files)
-            .filter(|both| is_gone(*both))
-            .map(|(held, _)| held.target.clone())
-            .collect();
-        // An agent that was killed had taken these away, and not come to write it down.
-        let mut outcomes = self.end_in(container, &|held| gone.contains(&held.target));
-        outcomes.extend(self.watch_reads_or_end(key, container));
-        outcomes.iter().for_each(|outcome| self.tell(key, outcome));
-        if !container.watched.is_empty() {
-            tracing::warn!(container = %key.id, "what was read while no agent was there stays until it is read again");
-        }
-    }
-
-    /// The file of this number has been read; false where that has to be said again, because its container is not settled.
-    fn was_read(&self, device: u64, number: u64) -> bool {
-        let Some(key) = self.leaving.watched().get(&device).cloned() else { return true };
-        let target = match self.settled(&key).get(&key) {
-            Some(Held::Holding(container)) => container.watched_as(device, number),
-            Some(Held::UnderWay(_) | Held::Changing(..)) => return false,
-            Some(Held::Ended { .. }) | None => return true,
-        };
-        let Some(target) = target else { return true };
-        self.end(&key, &|held| held.target == target && held.until == Some(Until::Read)).is_some()
     }
 
     /// Takes away what has been there for its time, and sets the timer to the next.
@@ -280,7 +186,7 @@ impl Deliveries {
 
     /// Takes those secrets of the container that `has_ended` holds for away from it. None where something else is at work on
     /// it for longer than usual: one container does not keep the others waiting.
-    fn end(&self, key: &Key, has_ended: &dyn Fn(&Delivered) -> bool) -> Option<Vec<Outcome>> {
+    pub(super) fn end(&self, key: &Key, has_ended: &dyn Fn(&Delivered) -> bool) -> Option<Vec<Outcome>> {
         if let Some(Held::UnderWay(_) | Held::Changing(..)) = self.settled(key).get(key) {
             return None;
         }
@@ -299,17 +205,6 @@ impl Deliveries {
         Some(outcomes)
     }
 
-    /// Old versions of a secret's file are known as long as the secret is there: who reads one has read it.
-    fn forget_old_files(&self, container: &mut Container) {
-        let secrets = &container.delivery.secrets;
-        let waits =
-            |target: &Target| secrets.iter().any(|held| held.target == *target && held.until == Some(Until::Read));
-        if !container.watched.iter().any(|(_, _, target)| waits(target)) {
-            self.leaving.forget(container);
-        }
-        container.watched.retain(|(_, _, target)| waits(target));
-    }
-
     /// The same, however long it takes: somebody asks for it.
     fn end_patiently(&self, key: &Key, has_ended: &dyn Fn(&Delivered) -> bool) -> Vec<Outcome> {
         loop {
@@ -320,7 +215,7 @@ impl Deliveries {
         }
     }
 
-    fn end_in(&self, container: &mut Container, has_ended: &dyn Fn(&Delivered) -> bool) -> Vec<Outcome> {
+    pub(super) fn end_in(&self, container: &mut Container, has_ended: &dyn Fn(&Delivered) -> bool) -> Vec<Outcome> {
         let mut outcomes = Vec::new();
         while let Some(index) = container.delivery.secrets.iter().position(has_ended) {
             let file = container.files.remove(index);
@@ -350,14 +245,6 @@ impl Deliveries {
         }
         self.forget_old_files(container);
         outcomes
-    }
-}
-
-impl Container {
-    /// Which of its secrets the file is or was.
-    fn watched_as(&self, device: u64, number: u64) -> Option<Target> {
-        let is_it = |watched: &&(u64, u64, Target)| (watched.0, watched.1) == (device, number);
-        self.watched.iter().find(is_it).map(|(_, _, target)| target.clone())
     }
 }
 

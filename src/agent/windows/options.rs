@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{Parser, Subcommand};
 
 use crate::agent::config;
+use crate::agent::log::LogFormat;
 
 /// What `--help` says of the codes in `exit`.
 const EXIT_CODES: &str = "\
@@ -13,7 +14,6 @@ Exit codes:
   64  the command line is wrong
   65  the store is not what was written to it, or not this root key's
   69  another agent has the state directory or the pipe
-  70  a failure of the agent's own
   71  the system refused something that it should not
   74  a file or the store could not be read or written
   77  a directory or file is not protected as it must be, or the root key is missing or damaged
@@ -38,15 +38,6 @@ pub struct Options {
     /// What to do instead of serving here.
     #[command(subcommand)]
     pub command: Option<Command>,
-}
-
-/// The form of a log line.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum LogFormat {
-    /// For people.
-    Text,
-    /// One JSON object a line.
-    Json,
 }
 
 /// What to do.

@@ -3,14 +3,17 @@
 
 mod secret;
 mod service;
+mod verb;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{Args, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(super) use self::secret::{Prune, SecretCommand, SecretCreate, SecretHistory, SecretRollback, SecretUpdate};
 pub(super) use self::service::{ServiceCommand, ServiceCreate, ServicePs, ServiceRm, ServiceUpdate};
+pub(super) use self::verb::{Asked, parse};
+pub use self::verb::{RunVerb, Verb, definition};
 use super::error::CliError;
 use super::reach;
 use crate::model::{HOOK, Labels, ModelError};
@@ -268,46 +271,6 @@ fn user(text: &str) -> Result<u32, String> {
 
 fn label(text: &str) -> Result<String, ModelError> {
     Labels::parse([text]).map(|_| text.to_owned())
-}
-
-/// Runs a verb with its arguments; the second one shows a text.
-pub type RunVerb = fn(&clap::ArgMatches, &mut dyn FnMut(&str)) -> Result<(), Box<dyn std::error::Error>>;
-
-/// A verb that another module brings: the two know each other only by the program's entry point.
-#[derive(Debug, Clone, Copy)]
-pub struct Verb {
-    /// Its command line.
-    pub command: fn() -> clap::Command,
-    /// Runs it.
-    pub run: RunVerb,
-}
-
-/// What a command line asks for.
-pub(super) enum Asked {
-    /// One of this module's verbs.
-    Own(Arguments),
-    /// One that was brought, with its arguments.
-    Brought(Verb, clap::ArgMatches),
-}
-
-/// Reads the command line.
-pub(super) fn parse(verbs: &[Verb]) -> Result<Asked, clap::Error> {
-    understand(definition(verbs).try_get_matches()?, verbs)
-}
-
-fn understand(mut matches: clap::ArgMatches, verbs: &[Verb]) -> Result<Asked, clap::Error> {
-    let brought = |name: &str| verbs.iter().find(|verb| (verb.command)().get_name() == name).copied();
-    if let Some(verb) = matches.subcommand_name().and_then(brought)
-        && let Some((_, matches)) = matches.remove_subcommand()
-    {
-        return Ok(Asked::Brought(verb, matches));
-    }
-    Arguments::from_arg_matches_mut(&mut matches).map(Asked::Own)
-}
-
-/// The definition of the command line, for man pages and completions.
-pub fn definition(verbs: &[Verb]) -> clap::Command {
-    Arguments::command().subcommands(verbs.iter().map(|verb| (verb.command)()))
 }
 
 /// The agent's socket.

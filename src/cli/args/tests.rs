@@ -8,26 +8,6 @@ fn the_definition_is_sound() {
 }
 
 #[test]
-fn a_verb_that_is_brought_stands_beside_the_own_ones() {
-    let verb = Verb {
-        command: || clap::Command::new("extra").arg(clap::Arg::new("what")),
-        run: |matches, show| {
-            show(matches.get_one::<String>("what").map_or("", String::as_str));
-            Ok(())
-        },
-    };
-    let read = |line: &str| {
-        let words = ["runsecrets"].into_iter().chain(line.split(' '));
-        understand(definition(&[verb]).try_get_matches_from(words).unwrap(), &[verb]).unwrap()
-    };
-    let Asked::Brought(verb, matches) = read("extra this") else { panic!("the verb is not known") };
-    let mut shown = String::new();
-    (verb.run)(&matches, &mut |text| shown.push_str(text)).unwrap();
-    assert_eq!(shown, "this");
-    assert!(matches!(read("secret ls"), Asked::Own(_)));
-}
-
-#[test]
 fn aliases_and_short_forms_are_dockers() {
     for line in
         ["secret list -q", "secret remove a b", "secret create -l a=b -d x n -", "service list", "secret ls -f name=x"]

@@ -24,7 +24,7 @@ use super::client::Agent;
 use super::error::CliError;
 use super::input;
 use super::report::Report;
-use crate::cdi::replace;
+use crate::replace::replace_text;
 
 pub(super) use arguments::ComposeCommand;
 pub(super) use error::ComposeError;
@@ -91,7 +91,7 @@ fn convert(
             report.text(&text);
             continue;
         }
-        replace(path, text.as_bytes(), source.mode).map_err(|cause| CliError::Write { path: path.clone(), cause })?;
+        replace_text(path, &text, source.mode).map_err(|cause| CliError::Write { path: path.clone(), cause })?;
         report.note(&format!("{}: written", path.display()));
     }
     if !is_shown && !lies_in(&first, &project.directory) {

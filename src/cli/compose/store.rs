@@ -14,6 +14,7 @@ use crate::cli::error::CliError;
 use crate::cli::input;
 use crate::cli::object::query;
 use crate::cli::report::Report;
+use crate::cli::request::{Create, Update};
 use crate::cli::template::Value;
 use crate::cli::{secret, service, versions};
 use crate::model::{Grant, Labels};
@@ -217,7 +218,7 @@ fn relabel(agent: &Agent, secret: &Declared, found: &Value) -> Result<&'static s
 }
 
 fn make(agent: &Agent, claimant: &Claimant) -> Result<&'static str, CliError> {
-    let body = service::Create {
+    let body = Create {
         name: claimant.name.as_str(),
         labels: &claimant.labels,
         secrets: claimant.grants.as_slice().iter().map(Into::into).collect(),
@@ -249,7 +250,7 @@ fn grant(agent: &Agent, claimant: &Claimant, found: &Value) -> Result<&'static s
     if revoked.is_empty() && granted.is_empty() {
         return Ok("unchanged");
     }
-    let body = service::Update {
+    let body = Update {
         secret_add: granted,
         secret_rm: &revoked,
         label_add: claimant.labels.as_map(),

@@ -11,22 +11,16 @@ mod sockets;
 mod swap;
 
 use std::path::Path;
-use std::process::ExitCode;
 
 use agent::Asked;
 
-use super::args::{DoctorArguments, DoctorFormat};
+use super::args::DoctorArguments;
 use super::client::Agent;
 use super::error::CliError;
-use super::format::aligned;
 use super::report::Report;
 use super::template::Value;
-use crate::finding::{Examination, Finding, Known, Level};
-
-/// Errors were found.
-const BROKEN: u8 = 1;
-/// Warnings were found, and no errors.
-const DOUBTFUL: u8 = 2;
+use super::verdict::conclude;
+use crate::finding::{Examination, Known};
 
 /// Makes all checks and shows what they found.
 pub(super) fn run(
@@ -49,8 +43,7 @@ pub(super) fn run(
     let known = Known { root: "/".into(), run_dir: run_dir.to_owned(), services: services(agent, status) };
     findings.extend(examinations.iter().flat_map(|examine| examine(&known)));
 
-    show(arguments.format, &findings, report);
-    report.conclude(verdict(&findings));
+    conclude(arguments.format, &findings, report);
     Ok(())
 }
 
@@ -59,41 +52,4 @@ fn services(agent: &Agent, status: Option<&agent::Status>) -> Option<Vec<String>
     status.filter(|status| !status.locked)?;
     let Value::List(services) = agent.get("/runsecrets/v1/services").ok()? else { return None };
     Some(services.iter().map(|service| service.text_of("Name").to_owned()).collect())
-}
-
-fn show(format: DoctorFormat, findings: &[Finding], report: &mut Report) {
-    let text = match format {
-        DoctorFormat::Json => serde_json::to_string_pretty(findings).unwrap_or_default() + "\n",
-        DoctorFormat::Text => {
-            let row = |finding: &Finding| format!("{}\t{}\t{finding}\n", finding.level(), finding.subject());
-            aligned(&findings.iter().map(row).collect::<String>())
-        }
-    };
-    report.text(&text);
-}
-
-/// The exit status by the worst finding.
-fn verdict(findings: &[Finding]) -> ExitCode {
-    match findings.iter().map(Finding::level).max() {
-        Some(Level::Error) => ExitCode::from(BROKEN),
-        Some(Level::Warning) => ExitCode::from(DOUBTFUL),
-        _ => ExitCode::SUCCESS,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_worst_finding_decides() {
-        let code = |findings: &[Finding]| format!("{:?}", verdict(findings));
-        let (note, warning, error) =
-            (Finding::note("a", ""), Finding::warning("a", "", ""), Finding::error("a", "", ""));
-        let same = |code: u8| format!("{:?}", ExitCode::from(code));
-        assert_eq!(code(&[]), same(0));
-        assert_eq!(code(&[note.clone(), Finding::unchecked("a", "")]), same(0));
-        assert_eq!(code(&[warning.clone(), note]), same(2));
-        assert_eq!(code(&[error, warning]), same(1));
-    }
 }

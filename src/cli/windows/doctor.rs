@@ -1,21 +1,15 @@
 //! `runsecrets doctor` on Windows: whether the agent answers, as what, and what it says of itself. It changes nothing.
 
 use std::path::Path;
-use std::process::ExitCode;
 
-use super::args::{DoctorArguments, DoctorFormat};
+use super::args::DoctorArguments;
 use super::client::Agent;
 use super::error::CliError;
-use super::format::aligned;
 use super::report::Report;
-use crate::finding::{Examination, Finding, Known, Level};
+use super::verdict::conclude;
+use crate::finding::{Examination, Finding, Known};
 
 const SUBJECT: &str = "agent";
-/// Errors were found.
-const BROKEN: u8 = 1;
-/// Warnings were found, and no errors.
-const DOUBTFUL: u8 = 2;
-
 /// Makes all checks and shows what they found.
 pub(super) fn run(
     arguments: &DoctorArguments,
@@ -27,12 +21,7 @@ pub(super) fn run(
     let known = Known { root: r"C:\".into(), run_dir: pipe.to_owned(), services: None };
     let mut findings = vec![agent_finding(agent)];
     findings.extend(examinations.iter().flat_map(|examine| examine(&known)));
-    show(arguments.format, &findings, report);
-    report.conclude(match findings.iter().map(Finding::level).max() {
-        Some(Level::Error) => ExitCode::from(BROKEN),
-        Some(Level::Warning) => ExitCode::from(DOUBTFUL),
-        _ => ExitCode::SUCCESS,
-    });
+    conclude(arguments.format, &findings, report);
     Ok(())
 }
 
@@ -49,15 +38,4 @@ fn agent_finding(agent: &Agent) -> Finding {
         ),
         Err(error) => Finding::error(SUBJECT, error.to_string(), "runsecrets-agent service status"),
     }
-}
-
-fn show(format: DoctorFormat, findings: &[Finding], report: &mut Report) {
-    let text = match format {
-        DoctorFormat::Json => serde_json::to_string_pretty(findings).unwrap_or_default() + "\n",
-        DoctorFormat::Text => {
-            let row = |finding: &Finding| format!("{}\t{}\t{finding}\n", finding.level(), finding.subject());
-            aligned(&findings.iter().map(row).collect::<String>())
-        }
-    };
-    report.text(&text);
 }

@@ -9,8 +9,9 @@ use std::os::fd::OwnedFd;
 use serde::{Deserialize, Serialize};
 
 use crate::sys::linux::mount::{clone_tree, make_writable};
-use crate::sys::linux::path::{Dir, Kind};
+use crate::sys::linux::path::Dir;
 use crate::sys::linux::pidfd::Process;
+use crate::sys::linux::place::Kind;
 use crate::wire::{Mount, MountKind};
 
 use super::existing::Existing;

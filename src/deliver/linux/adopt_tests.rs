@@ -1,7 +1,8 @@
 //! Adoption from a real process in a mount namespace of its own. These run as root.
 
 use super::*;
-use crate::sys::linux::mount::{FsContext, attach, restrict};
+use crate::sys::linux::file_system::FsContext;
+use crate::sys::linux::mount::{attach, restrict};
 use crate::wire::MountKind;
 use nix::sched::{CloneFlags, unshare};
 use std::fs::File;

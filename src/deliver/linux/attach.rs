@@ -10,7 +10,8 @@ use std::os::fd::OwnedFd;
 use crate::deliver::DeliverError;
 use crate::failpoint::{Point, reach};
 use crate::sys::linux::mount::{attach, clone_tree_recursive, detach};
-use crate::sys::linux::path::{Dir, Kind};
+use crate::sys::linux::path::Dir;
+use crate::sys::linux::place::Kind;
 use crate::wire::{Kept, MadePoint, Mount, MountKind};
 
 /// Permission bits of directories that are made on the way to a target.

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use crate::deliver::DeliverError;
 use crate::model::{SECRETS_DIR, Target, is_within};
-use crate::sys::linux::path::{Dir, Kind};
+use crate::sys::linux::path::Dir;
 use crate::sys::linux::pidfd::Process;
+use crate::sys::linux::place::Kind;
 use crate::wire::{Kept, Layout, MAX_MOUNTS, MountKind};
 
 /// The most bytes of mountinfo that are read: a host with thousands of containers has some megabytes.

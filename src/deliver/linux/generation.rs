@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::deliver::DeliverError;
 use crate::failpoint::{Point, reach};
 use crate::secret::SecretBytes;
-use crate::sys::linux::path::{Dir, Kind};
+use crate::sys::linux::path::Dir;
+use crate::sys::linux::place::Kind;
 
 use super::plan::{DIRECTORY, PlannedFile};
 use super::replace::{FRESH, write};

@@ -7,7 +7,7 @@ use std::os::fd::OwnedFd;
 use serde::{Deserialize, Serialize};
 
 use crate::deliver::DeliverError;
-use crate::sys::linux::mount::{FsContext, MountError};
+use crate::sys::linux::file_system::{FsContext, MountError};
 
 use super::plan::Room;
 

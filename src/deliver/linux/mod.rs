@@ -11,14 +11,17 @@
 //! | `attach` | hook | mount points and mounts, and their undoing |
 //! | `scrub` | agent | overwrite, truncate, unlink |
 //! | `writable` | agent | the side that only the agent has |
+//! | `change` | agent | what a running container would have by other grants |
 //! | `running`, `replace` | agent | a running container: more, less, and new values |
 //! | `generation` | agent | files that change together |
+//! | `hide` | agent | mounts out of sight while a container is written to a disk |
 //! | `inside` | agent | a thread in a container's mount namespace |
 //! | `adopt` | agent | the writable side again, after a restart |
 //! | `unfinished` | agent | what a killed agent has left in a container |
 
 mod adopt;
 mod attach;
+mod change;
 mod existing;
 mod fill;
 mod generation;
@@ -36,6 +39,7 @@ mod writable;
 
 pub use adopt::{Adopted, FileSystem, adopt, shown};
 pub use attach::{Attached, remove_mount_points};
+pub use change::Change;
 pub use existing::Existing;
 pub use fill::{Empty, Filled};
 pub use generation::{CURRENT, New, OldGeneration};
@@ -44,7 +48,7 @@ pub use medium::{Medium, Protection};
 pub use owners::{IdMaps, look_up};
 pub use plan::{FillPlan, PlannedFile, Request, Room, owner_names, plan};
 pub use replace::Swap;
-pub use running::{Change, Running};
+pub use running::Running;
 pub use scrub::{Scrubbed, scrub};
 pub use stage::Stage;
 pub use unfinished::Unfinished;

@@ -12,7 +12,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::deliver::DeliverError;
 use crate::failpoint::{Lack, Point, lacks, reach};
 use crate::secret::SecretBytes;
-use crate::sys::linux::mount::{attach, attach_beneath, detach, grow, knows_beneath};
+use crate::sys::linux::file_system::grow;
+use crate::sys::linux::mount::{attach, attach_beneath, detach, knows_beneath};
 use crate::sys::linux::path::{Dir, set_owner_and_mode};
 
 use super::adopt::FileSystem;

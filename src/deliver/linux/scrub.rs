@@ -4,12 +4,13 @@
 //! unmounting alone would not.
 
 use std::fs::File;
-use std::io::{self, Seek, Write};
+use std::io;
 
+use crate::deliver::zeroes::zero;
 use crate::failpoint::{Point, reach};
-use crate::sys::linux::path::{Dir, Kind};
+use crate::sys::linux::path::Dir;
+use crate::sys::linux::place::Kind;
 
-static ZEROES: [u8; 64 * 1024] = [0; 64 * 1024];
 /// How deep a tree is followed: targets are at most 4,095 bytes.
 const MAX_DEPTH: usize = 2048;
 
@@ -60,19 +61,14 @@ fn empty(directory: &Dir, depth: usize, scrubbed: &mut Scrubbed) {
 
 /// Zeroes the first `size` bytes of `file` and cuts it to nothing.
 pub(super) fn overwrite(mut file: File, size: u64) -> io::Result<()> {
-    file.rewind()?;
-    let mut left = size;
-    while left > 0 {
-        let part = usize::try_from(left).unwrap_or(ZEROES.len()).min(ZEROES.len());
-        file.write_all(&ZEROES[..part])?;
-        left -= part as u64;
-    }
+    zero(&mut file, size)?;
     file.set_len(0)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::deliver::zeroes::ZEROES;
     use std::io::Read;
 
     #[test]

@@ -4,7 +4,8 @@ use std::fs::{File, OpenOptions};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 
-use crate::sys::linux::path::{Dir, Kind};
+use crate::sys::linux::path::Dir;
+use crate::sys::linux::place::Kind;
 
 use super::adopt::Adopted;
 use super::generation::OldGeneration;

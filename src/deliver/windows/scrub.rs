@@ -2,12 +2,12 @@
 //! keep the old blocks all the same, and NTFS may have had a small file in its journal: that is what BitLocker is for.
 
 use std::fs;
-use std::io::{self, Seek, Write};
+use std::io;
 use std::path::Path;
 
 use super::seams::Acl;
+use crate::deliver::zeroes::zero;
 
-static ZEROES: [u8; 64 * 1024] = [0; 64 * 1024];
 /// How deep a tree is followed: targets have at most 259 characters.
 const MAX_DEPTH: usize = 130;
 
@@ -91,13 +91,7 @@ fn empty(acl: &dyn Acl, directory: &Path, depth: usize, scrubbed: &mut Scrubbed)
 /// A file stays until it has been overwritten: one that is held open by somebody is tried again later, whole.
 fn overwrite(acl: &dyn Acl, path: &Path, size: u64) -> io::Result<()> {
     let mut file = acl.open_to_overwrite(path)?;
-    file.rewind()?;
-    let mut left = size;
-    while left > 0 {
-        let part = usize::try_from(left).unwrap_or(ZEROES.len()).min(ZEROES.len());
-        file.write_all(&ZEROES[..part])?;
-        left -= part as u64;
-    }
+    zero(&mut file, size)?;
     // Before it is cut: a file without length has no blocks to write to.
     file.sync_all()
 }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::deliver::windows::test_seams::PlainAcl;
+use crate::deliver::zeroes::ZEROES;
 
 fn tree(top: &Path) {
     fs::create_dir_all(top.join("web").join("secrets").join("sub")).unwrap();

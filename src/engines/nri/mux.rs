@@ -13,7 +13,7 @@ pub(super) const RUNTIME: u32 = 2;
 /// A connection's number and a length, each of 32 bits, big-endian.
 const HEADER: usize = 8;
 /// The longest payload that is read: the longest message with its header (upstream writes no longer frame).
-pub(super) const MAX_PAYLOAD: u32 = 4 * 1024 * 1024 + 10;
+const MAX_PAYLOAD: u32 = 4 * 1024 * 1024 + 10;
 /// The longest payload that is written: upstream reads into a buffer of this many bytes, and fails where a frame has more.
 const MAX_WRITTEN: usize = 4096;
 /// How much is read at a time.

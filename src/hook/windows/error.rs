@@ -8,6 +8,8 @@ use crate::model::{ModelError, escaped};
 use crate::oci::OciError;
 use crate::wire::windows::PipeError;
 
+use super::own::USAGE;
+
 /// Why the hook could not do its work.
 #[derive(Debug)]
 pub(super) enum HookError {
@@ -44,9 +46,7 @@ fn shown(path: &std::path::Path) -> String {
 impl fmt::Display for HookError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Usage => {
-                f.write_str("usage: runsecrets-hook prestart|poststop [--service NAME] [--ask] [--pipe PIPE]")
-            }
+            Self::Usage => write!(f, "usage: {USAGE}"),
             Self::State(cause) => write!(f, "cannot use the state on standard input: {cause}"),
             Self::StateRead { cause } => write!(f, "cannot read the state from standard input: {cause}"),
             Self::ConfigRead { path, cause } => {

@@ -4,12 +4,14 @@
 //! hook can change any more: a container without it is refused.
 #![forbid(unsafe_code)]
 
+#[path = "../arguments.rs"]
 mod arguments;
 #[path = "../bundle.rs"]
 mod bundle;
 #[path = "../claim.rs"]
 mod claim;
 mod error;
+mod own;
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -101,7 +103,7 @@ fn withdraw(arguments: &Arguments) -> Result<(), HookError> {
 }
 
 fn exchange(arguments: &Arguments, request: PipeRequest) -> Result<PipeAnswer, HookError> {
-    let pipe = &arguments.pipe;
+    let pipe = &arguments.own.pipe;
     let failed = |cause| HookError::Agent { pipe: pipe.to_string_lossy().into_owned(), cause };
     match ask(pipe, request).map_err(failed)? {
         PipeAnswer::Refused { reason } => Err(HookError::Refused { reason }),

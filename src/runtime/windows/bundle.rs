@@ -1,6 +1,6 @@
 //! A bundle's config.json: read with a limit, judged, replaced whole or not at all.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::deliver::windows::is_within;
 use crate::model::{CLAIM_ANNOTATION, Claim, ClaimRoute, SERVICE_ANNOTATION, ServiceName};
 use crate::oci::{self, Config, DirectoryMount, MAX_CONFIG, WindowsConfig};
+use crate::replace::{Synced, replace};
 
 use super::error::PrepareError;
 
@@ -71,35 +72,23 @@ impl Bundle {
             .map_err(|error| PrepareError::Read { path: path.clone(), cause: io::Error::from(error) })?;
         let changed = oci::add_mount(&mut config, mount);
         if changed.map_err(|cause| PrepareError::Edit { path: path.clone(), cause })? {
-            replace(path, &config).map_err(|cause| PrepareError::Write { path: path.clone(), cause })?;
+            put(path, &config).map_err(|cause| PrepareError::Write { path: path.clone(), cause })?;
         }
         Ok(())
     }
 }
 
-fn replace(path: &Path, config: &Value) -> io::Result<()> {
-    let fresh = path.with_file_name(FRESH);
-    write(path, &fresh, config).inspect_err(|_| {
-        let _ = fs::remove_file(&fresh);
-    })
-}
-
-fn write(path: &Path, fresh: &Path, config: &Value) -> io::Result<()> {
-    // What a killed wrapper left is nobody's.
-    match fs::remove_file(fresh) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        _ => {}
-    }
-    let mut file = OpenOptions::new().write(true).create_new(true).open(fresh)?;
-    serde_json::to_writer(&mut file, config).map_err(io::Error::other)?;
-    file.flush()?;
-    file.sync_all()?;
-    drop(file);
-    fs::rename(fresh, path)
+/// The file has the access list that its directory gives.
+fn put(path: &Path, config: &Value) -> io::Result<()> {
+    let text = serde_json::to_vec(config).map_err(io::Error::other)?;
+    let make = |fresh: &Path| File::create_new(fresh);
+    replace(path, &path.with_file_name(FRESH), Synced::File, make, |file| file.write_all(&text))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn bundle(text: &str) -> (tempfile::TempDir, Bundle) {

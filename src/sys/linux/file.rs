@@ -1,6 +1,6 @@
 //! Files and directories that are their owner's alone, and what the standard library has under other names elsewhere.
 
-use std::fs::{DirBuilder, File, Metadata, OpenOptions};
+use std::fs::{DirBuilder, File, Metadata, OpenOptions, Permissions};
 use std::io;
 use std::os::fd::AsFd;
 use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -20,12 +20,30 @@ pub fn open_private(path: &Path) -> io::Result<File> {
     options.read(true).write(true).create(true).truncate(false).mode(0o600).custom_flags(libc::O_NOFOLLOW).open(path)
 }
 
+/// Makes a file that its owner alone may read and write.
+///
+/// # Errors
+/// Those of open(2); `AlreadyExists` where it is there.
+pub fn create_private(path: &Path) -> io::Result<File> {
+    OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)
+}
+
 /// Makes a file that nobody may write to, and its owner alone may read.
 ///
 /// # Errors
 /// Those of open(2); `AlreadyExists` where it is there.
 pub fn create_read_only(path: &Path) -> io::Result<File> {
     OpenOptions::new().write(true).create_new(true).mode(0o400).open(path)
+}
+
+/// Makes a file with the permission bits `mode`, whatever the umask.
+///
+/// # Errors
+/// Those of open(2) and fchmod(2); `AlreadyExists` where it is there.
+pub fn create_with_mode(path: &Path, mode: u32) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create_new(true).mode(mode).open(path)?;
+    file.set_permissions(Permissions::from_mode(mode))?;
+    Ok(file)
 }
 
 /// Makes a directory, and those on the way to it, for their owner alone.

@@ -4,13 +4,13 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
 use nix::sched::{CloneFlags, setns};
 
-use super::check;
 use super::pidfd::Process;
+use super::{check, opened};
 
 /// `_IO(0xb7, 1)`: the user namespace that a namespace belongs to.
 const NS_GET_USERNS: libc::c_ulong = 0xb701;
@@ -102,9 +102,7 @@ fn owner(user_namespace: &impl AsRawFd) -> io::Result<u32> {
 
 fn user_namespace_of(namespace: &File) -> io::Result<OwnedFd> {
     // SAFETY: the request takes no argument.
-    let fd = check(unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS as _) }.into())?;
-    // SAFETY: the kernel has just opened this descriptor for us; it fits an int.
-    Ok(unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) })
+    opened(unsafe { libc::ioctl(namespace.as_raw_fd(), NS_GET_USERNS as _) }.into())
 }
 
 /// The four uids of a status file. The command's name comes before them, with its line breaks escaped.

@@ -4,7 +4,7 @@
 
 use std::fs::{self, File};
 use std::io::{self, Read};
-use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::MetadataExt;
 
 use nix::fcntl::{OFlag, open};
@@ -12,7 +12,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sched::{CloneFlags, setns};
 use nix::sys::stat::Mode;
 
-use super::check;
+use super::opened;
 
 /// The most bytes of a file about one process: 340 lines of an id map, the kernel's limit, fit.
 const SHORT_FILE: usize = 16 * 1024;
@@ -38,9 +38,7 @@ impl Process {
     /// There is none.
     pub fn open(pid: i32) -> io::Result<Self> {
         // SAFETY: plain integers.
-        let fd = check(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
-        // SAFETY: the kernel has just opened this descriptor for us; it fits an int.
-        let fd = unsafe { OwnedFd::from_raw_fd(fd as libc::c_int) };
+        let fd = opened(unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) })?;
         Ok(Self { fd, pid })
     }
 

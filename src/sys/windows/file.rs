@@ -41,8 +41,24 @@ pub fn open_private(path: &Path) -> io::Result<File> {
 ///
 /// # Errors
 /// Those of CreateFileW; `AlreadyExists` where it is there.
-pub fn create_read_only(path: &Path) -> io::Result<File> {
+pub fn create_private(path: &Path) -> io::Result<File> {
     acl::create_file(path, PRIVATE_FILE)
+}
+
+/// The same: who may read it may write to it.
+///
+/// # Errors
+/// Those of [`create_private`].
+pub fn create_read_only(path: &Path) -> io::Result<File> {
+    create_private(path)
+}
+
+/// Makes a file whose access list is what its directory gives to files: there are no permission bits.
+///
+/// # Errors
+/// Those of CreateFileW; `AlreadyExists` where it is there.
+pub fn create_with_mode(path: &Path, _mode: u32) -> io::Result<File> {
+    File::create_new(path)
 }
 
 /// Makes a private directory, and those on the way to it that are not there, private as well.

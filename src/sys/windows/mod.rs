@@ -7,8 +7,8 @@ pub mod acl;
 pub mod bitlocker;
 #[cfg(feature = "agent")]
 pub mod boot;
+pub mod clock;
 pub mod dpapi;
-pub mod entry;
 #[cfg(feature = "agent")]
 pub mod event_log;
 pub mod file;

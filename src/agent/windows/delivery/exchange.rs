@@ -204,8 +204,7 @@ impl Deliveries {
             let info = catalog.secret(grant.source.as_str())?;
             // Two grants of one secret have one file, or two of one version.
             let version = opened.iter().find(|(id, _)| *id == info.id).map_or(0, |(_, version)| *version);
-            let (target, since) = (grant.target.clone(), clock::now());
-            secrets.push(Delivered { id: info.id, name: info.name, version, target, since, until: None });
+            secrets.push(Delivered::of(info, version, grant, None));
         }
         Ok((filled, secrets))
     }

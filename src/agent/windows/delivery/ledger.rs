@@ -1,26 +1,19 @@
 //! Who holds what, on disk beside the values and without one: a new agent tells the living from the dead by it.
 
 use std::collections::HashMap;
-use std::fs::{self, File};
-use std::io::{self, Read, Write};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::Path;
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::deliver::windows::{FillPlace, Layer, LayerRecord, Layout, Plan, PlannedFile, Seams, WindowsError};
-use crate::sys::sddl::PRIVATE_FILE;
-use crate::sys::windows::acl;
 use crate::sys::windows::{boot, lifetime};
 
-use super::{Announced, Delivery, DeliveryError, Scope, key};
+use super::{Delivery, DeliveryError, disk, key};
 
 /// The record's name in the container's directory.
 const RECORD: &str = "record.json";
-/// Files beside the directory of containers, `change-N.json`, say which changes are under way.
-const ANNOUNCEMENT: &str = "change-";
-/// The most bytes of either.
-const MAX_RECORD: u64 = 4 * 1024 * 1024;
 /// How a bundle is known to be there still: engines remove it with the container.
 const CONFIG: &str = "config.json";
 
@@ -73,60 +66,8 @@ impl Record {
 
     /// Writes or replaces the record: whole or not at all.
     pub(super) fn write(&self, place: &FillPlace) -> Result<(), DeliveryError> {
-        replace(&place.directory().join(RECORD), self)
+        disk::write(&place.directory().join(RECORD), self)
     }
-}
-
-/// Writes down which change is about to be made.
-pub(super) fn announce(containers: &Path, number: u64, scope: Scope) -> Result<Announced, DeliveryError> {
-    let path = containers.with_file_name(format!("{ANNOUNCEMENT}{number}.json"));
-    replace(&path, &scope)?;
-    Ok(Announced { scope, path })
-}
-
-/// The changes that were announced and not finished.
-pub(super) fn announced(containers: &Path) -> Vec<Announced> {
-    let read = |(_, path): (u64, PathBuf)| Some(Announced { scope: read(&path).ok()?, path });
-    announcements(containers).into_iter().filter_map(read).collect()
-}
-
-/// The number of the next announcement: above those that are there.
-pub(super) fn next_announcement(containers: &Path) -> u64 {
-    announcements(containers).into_iter().map(|(number, _)| number + 1).max().unwrap_or(0)
-}
-
-/// The change that was announced is done.
-pub(super) fn forget(announced: &Announced) {
-    if let Err(error) = fs::remove_file(&announced.path)
-        && error.kind() != io::ErrorKind::NotFound
-    {
-        tracing::error!(%error, "cannot remove '{}'", announced.path.display());
-    }
-}
-
-fn announcements(containers: &Path) -> Vec<(u64, PathBuf)> {
-    let numbered = |path: PathBuf| {
-        let name = path.file_name()?.to_str()?;
-        Some((name.strip_prefix(ANNOUNCEMENT)?.strip_suffix(".json")?.parse().ok()?, path))
-    };
-    let entries = containers.parent().and_then(|directory| fs::read_dir(directory).ok());
-    entries.into_iter().flatten().filter_map(|entry| numbered(entry.ok()?.path())).collect()
-}
-
-fn replace(path: &Path, what: &impl Serialize) -> Result<(), DeliveryError> {
-    let fresh = path.with_extension("new");
-    let write = || {
-        match fs::remove_file(&fresh) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-            _ => {}
-        }
-        let mut file = acl::create_file(&fresh, PRIVATE_FILE)?;
-        file.write_all(&serde_json::to_vec(what).map_err(io::Error::other)?)?;
-        file.sync_all()?;
-        drop(file);
-        fs::rename(&fresh, path)
-    };
-    write().map_err(|cause| DeliveryError::Record { path: path.to_owned(), cause })
 }
 
 /// Makes the directory of containers, or refuses one that is open to others.
@@ -153,7 +94,7 @@ pub(super) fn living(containers: &Path) -> HashMap<String, Record> {
     }
     let entries = fs::read_dir(containers).into_iter().flatten().flatten();
     let records = entries.filter_map(|entry| {
-        let record: Record = read(&entry.path().join(RECORD)).ok()?;
+        let record: Record = disk::read(&entry.path().join(RECORD)).ok()??;
         // A record that was moved is none.
         let in_place = entry.file_name().to_str() == Some(record.delivery.id.as_str());
         (in_place && record.lives()).then(|| (key(&record.delivery.id), record))
@@ -171,11 +112,5 @@ pub(super) fn note_swept(containers: &Path) {
 
 /// The record of a container's directory, whether it lives or not: what has to be removed beside the directory.
 pub(super) fn read_in(directory: &Path) -> Option<Record> {
-    read(&directory.join(RECORD)).ok()
-}
-
-fn read<T: DeserializeOwned>(path: &Path) -> io::Result<T> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(MAX_RECORD).read_to_end(&mut bytes)?;
-    serde_json::from_slice(&bytes).map_err(io::Error::other)
+    disk::read(&directory.join(RECORD)).ok()?
 }

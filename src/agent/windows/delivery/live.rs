@@ -3,9 +3,6 @@
 //! container that runs.
 
 use std::path::PathBuf;
-use std::sync::atomic::Ordering;
-
-use serde::{Deserialize, Serialize};
 
 use crate::agent::catalog::{Catalog, CatalogError, Sort};
 use crate::agent::clock;
@@ -13,27 +10,11 @@ use crate::deliver::windows::{FillPlace, remove_value, replace_value};
 use crate::model::{Grant, Id, Target};
 use crate::policy::{Authorized, renew};
 
-use super::ledger::{self, Record};
-use super::{Delivered, Deliveries, DeliveryError, Outcome, Turn, key};
+use super::ledger::Record;
+use super::{Announced, Delivered, Deliveries, DeliveryError, Outcome, Scope, Turn, key};
 
 /// What a new target is told.
 const NEXT_START: &str = "a container on Windows gets a new target with its next start; restart it";
-
-/// What a change in the catalog is about.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Scope {
-    /// These secrets.
-    Secrets(Vec<Id>),
-    /// This service.
-    Service(Id),
-}
-
-/// A change that is on record and not finished; there may be several at one time.
-#[derive(Debug)]
-pub struct Announced {
-    pub(super) scope: Scope,
-    pub(super) path: PathBuf,
-}
 
 impl Scope {
     /// Whether new versions of the secret `id` are part of it.
@@ -52,7 +33,7 @@ impl Deliveries {
     /// # Errors
     /// [`DeliveryError::Record`]; nothing may be changed then.
     pub fn announce(&self, scope: Scope) -> Result<Announced, DeliveryError> {
-        ledger::announce(&self.containers, self.next.fetch_add(1, Ordering::Relaxed), scope)
+        self.announcements.make(scope)
     }
 
     /// Brings every container that the announced change is about up to what the catalog says; returns when each has been, or
@@ -60,14 +41,10 @@ impl Deliveries {
     pub fn change(&self, catalog: &Catalog, announced: &Announced) -> Vec<Outcome> {
         let scope = &announced.scope;
         let mut turn = self.turn();
-        let concerned = |record: &Record| match scope {
-            Scope::Secrets(ids) => record.delivery.secrets.iter().any(|secret| ids.contains(&secret.id)),
-            Scope::Service(id) => record.delivery.service_id == *id,
-        };
         let records: Vec<(String, Record)> = {
             let held = self.held();
             held.iter()
-                .filter(|(_, record)| concerned(record))
+                .filter(|(_, record)| scope.concerns(&record.delivery))
                 .map(|(name, record)| (name.clone(), record.clone()))
                 .collect()
         };
@@ -83,7 +60,7 @@ impl Deliveries {
                 self.held().insert(name, record);
             }
         }
-        ledger::forget(announced);
+        self.announcements.forget(announced);
         drop(turn);
         outcomes.iter().for_each(|outcome| self.tell(outcome));
         outcomes
@@ -91,7 +68,7 @@ impl Deliveries {
 
     /// Finishes what an earlier agent had announced and not done.
     pub fn finish_announced(&self, catalog: &Catalog) {
-        for announced in ledger::announced(&self.containers) {
+        for announced in self.announcements.left() {
             tracing::info!("finishing a change that an earlier agent had begun");
             self.change(catalog, &announced);
         }

@@ -8,10 +8,16 @@
 //! | `live` | changes to containers that run |
 //! | `watch` | containers that have ended, and what could not be removed at once |
 //! | `listed` | what is told of a container |
+//! | `announced` | changes that are to be finished |
+//! | `disk` | what of both is on disk |
 //! | `absent` | what only containers on Linux have |
 //! | `error` | refusals, in words for the operator |
 
 mod absent;
+#[path = "../../delivery/announced.rs"]
+mod announced;
+#[path = "../../delivery/disk.rs"]
+mod disk;
 mod error;
 mod exchange;
 mod ledger;
@@ -24,25 +30,24 @@ mod watch;
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-
-use serde::{Deserialize, Serialize};
 
 use super::autolock::Autolock;
 use super::clock;
 use super::config::Bitlocker;
 use super::events::{Events, Kind};
 use crate::deliver::windows::{Demand, Seams, folded};
-use crate::model::{ContainerId, Id, SecretName, Target, Timestamp, Until, escaped};
+use crate::model::{ContainerId, escaped};
+use crate::replace::Synced;
 
 pub use crate::deliver::windows::Protection;
 pub use absent::{Healthy, Weakness};
+use announced::Announcements;
+pub use announced::{Announced, Scope};
 pub use error::DeliveryError;
 use ledger::Record;
-pub use listed::{CommandState, Commanded, Delivery, Ended, Notified, Order, Outcome};
-pub use live::{Announced, Scope};
+pub use listed::{CommandState, Commanded, Delivered, Delivery, Ended, Notified, Order, Outcome};
 pub use selectors::{PatternError, check as check_selectors};
 
 /// How long a stop tries to remove what somebody has open: less than half of what the service control manager waits, since
@@ -54,23 +59,8 @@ const BETWEEN_TRIES: Duration = Duration::from_millis(500);
 /// The directory below the agent's own that has a directory for each container.
 const CONTAINERS: &str = "containers";
 
-/// One secret in a container.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Delivered {
-    /// The secret.
-    pub id: Id,
-    /// Its name.
-    pub name: SecretName,
-    /// Which version of its value.
-    pub version: u64,
-    /// Where it stands.
-    pub target: Target,
-    /// Since when this version does.
-    pub since: Timestamp,
-    /// What takes it away: nothing, while the container runs.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<Until>,
-}
+/// Records are kept beside values, on a disk.
+const SYNCED: Synced = Synced::File;
 
 /// The containers that hold secrets.
 pub struct Deliveries {
@@ -83,8 +73,7 @@ pub struct Deliveries {
     held: Mutex<HashMap<String, Record>>,
     /// Whoever delivers, changes or removes.
     turn: Mutex<Turn>,
-    /// The number of the next announced change.
-    next: AtomicU64,
+    announcements: Announcements,
     /// A command waits: never.
     pub(in crate::agent) commands: tokio::sync::Notify,
 }
@@ -121,9 +110,10 @@ impl Deliveries {
         let held = ledger::living(&containers);
         let turn = Mutex::new(Turn { past: held.keys().cloned().collect(), ..Turn::default() });
         let held = Mutex::new(held);
-        let next = AtomicU64::new(ledger::next_announcement(&containers));
+        let announcements = Announcements::open(run_dir);
         let commands = tokio::sync::Notify::new();
-        let deliveries = Arc::new(Self { lock, events, seams, containers, demand, held, turn, next, commands });
+        let deliveries =
+            Arc::new(Self { lock, events, seams, containers, demand, held, turn, announcements, commands });
         deliveries.sweep();
         ledger::note_swept(&deliveries.containers);
         for record in deliveries.held().values() {
