@@ -250,7 +250,8 @@ fn every_kind_of_container_is_changed_by_every_agent(runtime: Runtime) {
         bed.secret(name, name.repeat(3).as_bytes());
     }
     bed.service("web", &["a", "source=a,target=/etc/app/a"]);
-    let kinds: [(&str, fn(Bundle) -> Bundle); 4] = [
+    type Kind = (&'static str, fn(Bundle) -> Bundle);
+    let kinds: [Kind; 4] = [
         ("plain", |bundle| bundle),
         ("read-only", Bundle::read_only),
         ("in a user namespace", Bundle::in_user_namespace),
