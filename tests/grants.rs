@@ -243,6 +243,9 @@ fn a_mount_below_the_directory_stays(runtime: Runtime) {
     assert_eq!(container.exec(&["cat", "/run/secrets/second", &format!("{place}/token")]), "aaatheirs");
 }
 
+/// How a bundle of some kind is made of a plain one.
+type Kind = fn(Bundle) -> Bundle;
+
 /// What is the same for all; a root that is read-only has the mount points that were made for it, and gets no other.
 fn every_kind_of_container_is_changed_by_every_agent(runtime: Runtime) {
     let mut bed = Bed::new(runtime);
@@ -250,8 +253,7 @@ fn every_kind_of_container_is_changed_by_every_agent(runtime: Runtime) {
         bed.secret(name, name.repeat(3).as_bytes());
     }
     bed.service("web", &["a", "source=a,target=/etc/app/a"]);
-    type Kind = (&'static str, fn(Bundle) -> Bundle);
-    let kinds: [Kind; 4] = [
+    let kinds: [(&str, Kind); 4] = [
         ("plain", |bundle| bundle),
         ("read-only", Bundle::read_only),
         ("in a user namespace", Bundle::in_user_namespace),

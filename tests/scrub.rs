@@ -110,7 +110,9 @@ fn mount_points_that_we_made_go_and_others_stay(runtime: Runtime) {
 fn a_create_that_fails_after_us_leaves_nothing(runtime: Runtime) {
     let bed = bed(runtime);
     let mut bundle = bed.bundle("web");
-    let fails = serde_json::json!({"path": "/bin/false", "args": ["false"]});
+    // Not before it has read its state: crun would end by SIGPIPE, and not by its hook's failure.
+    let script = ["sh", "-c", "cat > /dev/null; exit 1"];
+    let fails = serde_json::json!({"path": "/bin/sh", "args": script, "env": ["PATH=/usr/bin:/bin"]});
     bundle.config["hooks"]["createRuntime"].as_array_mut().unwrap().push(fails);
     bed.try_start(&bundle).map(|_| ()).unwrap_err();
     bed.agent.log.wait_for("delivered");

@@ -9,8 +9,8 @@ use std::fmt;
 pub const PRIVATE_DIRECTORY: &str = "D:P(A;OICI;FA;;;SY)(A;OICI;FA;;;BA)";
 /// The same for a file.
 pub const PRIVATE_FILE: &str = "D:P(A;;FA;;;SY)(A;;FA;;;BA)";
-/// The same for a pipe.
-pub const PRIVATE_PIPE: &str = "D:P(A;;GA;;;SY)(A;;GA;;;BA)";
+/// The same for a pipe, which the administrators own: by that its clients know it. Nobody else can make a pipe that they do.
+pub const PRIVATE_PIPE: &str = "O:BAD:P(A;;GA;;;SY)(A;;GA;;;BA)";
 
 /// SYSTEM and the administrators, as short and as long names.
 const PRIVILEGED: [&str; 4] = ["SY", "BA", "S-1-5-18", "S-1-5-32-544"];

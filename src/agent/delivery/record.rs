@@ -86,13 +86,7 @@ impl Record {
 
     /// Whether its very process has not ended, as far as can be told.
     pub(super) fn is_alive(&self) -> bool {
-        match Process::open(self.delivery.pid) {
-            Ok(process) => {
-                process.start_time().is_ok_and(|started| started == self.started) && process.is_alive().unwrap_or(true)
-            }
-            // It is this agent that lacks something.
-            Err(error) => matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)),
-        }
+        is_alive(self.delivery.pid, self.started)
     }
 
     /// Empties what those of `survivors` still show that have outlived this container's first process: they are no container
@@ -358,14 +352,21 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Whether the process that a record of this name is about has not ended.
+/// Whether the process that a record of this name is about has not ended, as far as can be told.
 fn names_a_process(path: &Path) -> bool {
     let named = || {
         let (pid, started) = path.file_name()?.to_str()?.strip_suffix(".json")?.split_once('-')?;
-        let process = Process::open(pid.parse().ok()?).ok()?;
-        Some(process.start_time().ok()? == started.parse::<u64>().ok()? && process.is_alive().unwrap_or(true))
+        Some(is_alive(pid.parse().ok()?, started.parse().ok()?))
     };
     named().unwrap_or_default()
+}
+
+fn is_alive(pid: i32, started: u64) -> bool {
+    match Process::open(pid) {
+        Ok(process) => process.start_time().is_ok_and(|at| at == started) && process.is_alive().unwrap_or(true),
+        // It is this agent that lacks something.
+        Err(error) => matches!(error.raw_os_error(), Some(libc::EMFILE | libc::ENFILE | libc::ENOMEM)),
+    }
 }
 
 /// Makes `path` a directory that only the agent may use; one that is there keeps its mode, which the run directory's

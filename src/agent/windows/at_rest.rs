@@ -1,7 +1,8 @@
 //! The form in which the root key stands in its file: encrypted for this machine by the Data Protection API, so that a copy of
-//! the file, or the disk in another machine, opens nothing.
+//! the file opens nothing on another.
 //!
-//! Not promised: an administrator of this machine can decrypt it, as the agent does.
+//! Not promised: an administrator of this machine can decrypt it, as the agent does, and so can whoever has the disk of Windows
+//! itself, where what the machine's keys are made from lies: that disk is BitLocker's to protect.
 
 use std::borrow::Cow;
 use std::io;

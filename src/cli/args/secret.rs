@@ -32,12 +32,12 @@ pub(in crate::cli) enum SecretCommand {
 
 /// `secret update`.
 #[derive(Debug, Args)]
-#[command(override_usage = "runsecrets secret update [OPTIONS] SECRET FILE|- [SECRET FILE]...")]
+#[command(override_usage = "runsecrets secret update [OPTIONS] <SECRET> <FILE|-> [<SECRET> <FILE|->]...")]
 pub(in crate::cli) struct SecretUpdate {
     #[command(flatten)]
     pub(in crate::cli) live: Live,
     /// Name, id or beginning of the id, and the file with the value, or - for standard input; several pairs change together
-    #[arg(value_name = "SECRET FILE|-", required = true, num_args = 2..)]
+    #[arg(value_names = ["SECRET", "FILE|-"], required = true, num_args = 2..)]
     pub(in crate::cli) pairs: Vec<OsString>,
 }
 

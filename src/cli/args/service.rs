@@ -22,7 +22,7 @@ pub(in crate::cli) enum ServiceCommand {
     /// Remove one or more services
     #[command(visible_alias = "remove")]
     Rm(ServiceRm),
-    /// Grant, revoke, label
+    /// Update a service: grant, revoke, label; running containers get it at once
     Update(ServiceUpdate),
 }
 
