@@ -133,11 +133,14 @@ pub fn ask(pipe: &std::ffi::OsStr, request: PipeRequest) -> Result<PipeAnswer, P
     }
     // A read from a pipe has no time-out: a thread that still waits is left to the end of the process.
     let (answer, receiver) = std::sync::mpsc::channel();
-    std::thread::spawn(move || {
+    let asking = std::thread::spawn(move || {
         let exchanged = send(&mut stream, &request).and_then(|()| receive(&mut stream));
         let _ = answer.send(exchanged);
     });
-    receiver.recv_timeout(PATIENCE).unwrap_or(Err(PipeError::Late))
+    let answered = receiver.recv_timeout(PATIENCE).map_err(|_| PipeError::Late)?;
+    // It is done. Wine takes a process's exit code from whichever of its threads ends last.
+    let _ = asking.join();
+    answered
 }
 
 /// Writes one message.
